@@ -46,7 +46,7 @@ use crate::transport::with_remedy;
 use certificates::{ServerCertificates, server_tls};
 use metrics::{ScrapeSource, Scraper};
 use notices::settings::NoticeSettings;
-use notices::{NoticeParts, NoticeSink, Notices};
+use notices::{NoticeSink, Notices};
 use public::PublicSettings;
 use reload::Reloader;
 
@@ -159,7 +159,7 @@ impl Running {
             live: live.clone(),
             password_key: password_key.clone(),
             tls,
-            client_tls: client_tls.clone(),
+            client_tls,
             resolver: resolver.clone(),
             data: data.clone(),
             clock: clock.clone(),
@@ -178,19 +178,7 @@ impl Running {
             pauses: server.pauses(),
         });
         let metrics = metrics::listen(config, &scraper).await?;
-        let parts = NoticeParts {
-            resolver: resolver.clone(),
-            tls: client_tls,
-            postmaster: server.postmaster(),
-            direct: server.direct_sender(),
-            pauses: server.pauses(),
-            store: store.clone(),
-            live: live.clone(),
-            certificates: certificates.clone(),
-            clock: clock.clone(),
-            events: events.clone(),
-        };
-        let notices = Arc::new(Notices::start(config, notice_settings, to_notice, parts));
+        let notices = Arc::new(Notices::start(config, notice_settings, to_notice, server.handles(), certificates.clone()));
         let parts = ServerParts {
             resolver: resolver.clone(),
             certificates: certificates.clone(),
