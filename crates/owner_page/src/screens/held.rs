@@ -13,7 +13,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use crate::api::{Problem, segment, with_query};
-use crate::components::{action, address, button_form, cut, empty, facts, pager};
+use crate::components::{action, address, button_form, careful, cut, empty, facts, pager};
 use crate::layout::Item;
 use crate::moment;
 use crate::outcome::{Done, problem_notice};
@@ -120,7 +120,7 @@ async fn one(screen: &Screen, message: &QueuedMessage) -> Markup {
                 @if let Some((alias, sender)) = &allow {
                     (button_form(screen, &to("allow"), text.rich("always-allow", [("sender", address(sender))], []), &[("alias", alias), ("sender", sender), ("change", "allow")]))
                 }
-                (action(screen, &to("drop"), &text.say("held-drop"), "danger", &[]))
+                (careful(screen, &to("drop"), &text.say("drop"), &text.say("drop-words"), &[]))
             }
             p.hint { (text.say("held-hint")) }
         }

@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use crate::api::{Problem, segment, with_query};
 use crate::catalogue::Text;
-use crate::components::{Mark, action, address, badge, button_form, card, copyable, cut, empty, facts, icon_of, whole};
+use crate::components::{Mark, action, address, badge, button_form, card, careful, copyable, cut, empty, facts, icon_of, whole};
 use crate::layout::Item;
 use crate::moment;
 use crate::outcome::Done;
@@ -121,7 +121,7 @@ async fn show(Owner(screen): Owner, Path(id): Path<String>) -> Result<Response, 
             (actions(&screen, &life).await)
             (card(text.say("message-facts"), head(&screen, &life)))
             (card(text.say("message-timeline"), timeline(text, &life.events)))
-            @if let Some(message) = &life.queued { (card(text.say("message-queue"), waits(&screen, message))) }
+            @if let Some(message) = life.queued.as_ref().filter(|_| life.held.is_none()) { (card(text.say("message-queue"), waits(&screen, message))) }
         }
     };
     Ok(screen.page(Item::Mail, &title, content))
@@ -240,10 +240,10 @@ async fn actions(screen: &Screen, life: &Life) -> Markup {
     if life.held.is_some() {
         buttons.push(action(screen, &to("release"), &text.say("release"), "primary", &[]));
         buttons.push(action(screen, &to("release"), &text.say("release-wrapped"), "", &[("wrapped", "true")]));
-        buttons.push(action(screen, &to("drop"), &text.say("drop-held"), "danger", &[("held", "true")]));
+        buttons.push(careful(screen, &to("drop"), &text.say("drop"), &text.say("drop-words"), &[("held", "true")]));
     } else if life.queued.is_some() {
         buttons.push(action(screen, &to("retry"), &text.say("retry-now"), "primary", &[]));
-        buttons.push(action(screen, &to("drop"), &text.say("drop-queued"), "danger", &[]));
+        buttons.push(careful(screen, &to("drop"), &text.say("drop"), &text.say("drop-words"), &[]));
     }
     let sender = life.sender();
     for known_as in life.recipients().into_iter().take(ALIASES_OFFERED) {

@@ -204,8 +204,10 @@ fn flow(screen: &Screen, day: &Day, today: &Counts) -> Markup {
         ("span-month", counts(&day.days, midnight(screen.now_ms) - 29 * DAY_MS)),
     ];
     let heads = ["flow-forwarded", "flow-own", "flow-refused", "flow-failed"];
+    let hours = by_hour(&day.hours, screen.now_ms);
+    let is_empty = hours.iter().all(|hour| hour.counts.iter().all(|n| *n == 0));
     html! {
-        (day_chart(text, &by_hour(&day.hours, screen.now_ms)))
+        @if is_empty { p.quiet { (text.say("today-no-mail")) } } @else { (day_chart(text, &hours)) }
         table.compact {
             caption.unseen { (text.say("today-counts")) }
             thead { tr { th scope="col" { span.unseen { (text.say("today-span")) } } @for head in heads { th.number scope="col" { (text.say(head)) } } } }
