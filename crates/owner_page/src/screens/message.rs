@@ -19,8 +19,9 @@ use crate::layout::Item;
 use crate::moment;
 use crate::outcome::Done;
 use crate::screen::{Owner, PageState, Screen};
+use crate::screens::held::ReleaseForm;
 use crate::screens::mail::alias_link;
-use crate::screens::senders::{self, SendersForm};
+use crate::screens::senders::{self, SenderForm};
 use crate::story::{self, Ending};
 
 /// Maximum recipients named in the facts on top.
@@ -294,12 +295,6 @@ async fn remove(Owner(screen): Owner, Path(id): Path<String>, Form(form): Form<D
     Ok(Done::new(format!("/mail/{}", segment(&id)), screen.text.say("done-drop")))
 }
 
-#[derive(Debug, Deserialize)]
-struct ReleaseForm {
-    #[serde(default)]
-    wrapped: bool,
-}
-
 async fn release(Owner(screen): Owner, Path(id): Path<String>, Form(form): Form<ReleaseForm>) -> Result<Done, Problem> {
     let path = format!("/held/{}/release", segment(&id));
     let _: Changed = screen.api.send(Method::POST, &path, &Release { wrapped: form.wrapped }).await?;
@@ -307,14 +302,14 @@ async fn release(Owner(screen): Owner, Path(id): Path<String>, Form(form): Form<
 }
 
 #[derive(Debug, Deserialize)]
-struct AliasForm {
+struct SwitchForm {
     alias: String,
     #[serde(default)]
     enabled: bool,
 }
 
 /// Disables the alias of a message, or enables it again.
-async fn switch_alias(Owner(screen): Owner, Path(id): Path<String>, Form(form): Form<AliasForm>) -> Result<Done, Problem> {
+async fn switch_alias(Owner(screen): Owner, Path(id): Path<String>, Form(form): Form<SwitchForm>) -> Result<Done, Problem> {
     let text = screen.text;
     let path = format!("/aliases/{}", segment(&form.alias));
     let _: Changed = screen.api.send(Method::PATCH, &path, &Enable { enabled: form.enabled }).await?;
@@ -327,7 +322,7 @@ async fn switch_alias(Owner(screen): Owner, Path(id): Path<String>, Form(form): 
     Ok(done.undo(text.say("undo"), format!("{back}/alias"), &[("alias", &form.alias), ("enabled", "true")]))
 }
 
-async fn change_senders(Owner(screen): Owner, Path(id): Path<String>, Form(form): Form<SendersForm>) -> Result<Done, Problem> {
+async fn change_senders(Owner(screen): Owner, Path(id): Path<String>, Form(form): Form<SenderForm>) -> Result<Done, Problem> {
     let back = format!("/mail/{}", segment(&id));
     senders::change(&screen, &form, &back, &format!("{back}/senders")).await
 }
