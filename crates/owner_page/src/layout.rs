@@ -169,7 +169,7 @@ fn footer(frame: &Frame, visitor: Option<&Visitor>) -> Markup {
                 @if let Some(visitor) = visitor {
                     form.action method="post" action="/logout" {
                         (hidden(TOKEN_FIELD, &visitor.csrf))
-                        span.quiet { bdi { (visitor.login) } }
+                        a.quiet href="/account" { bdi { (visitor.login) } }
                         button.small type="submit" { (text.say("log-out")) }
                     }
                 }
