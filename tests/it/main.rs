@@ -26,6 +26,7 @@ mod delivery;
 mod dns_records;
 mod doctor;
 mod doctor_worlds;
+mod door;
 mod events;
 mod explain;
 mod filter;

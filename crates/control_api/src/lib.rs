@@ -41,6 +41,7 @@ mod socket;
 mod table;
 mod targets;
 mod test_message;
+mod web;
 
 pub use actor::{Actor, Scopes};
 pub use context::ApiContext;

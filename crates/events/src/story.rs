@@ -8,7 +8,7 @@ use std::fmt::Write;
 use mail::one_line;
 
 use crate::evidence::evidence;
-use crate::{Event, EventKind, Fact, Level};
+use crate::{Event, EventKind, Fact, Group, Level};
 
 /// One step of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +36,15 @@ pub enum StoryLine {
 
 /// Tells the events of a timeline.
 pub fn tell<'a>(events: impl IntoIterator<Item = &'a Event>) -> Vec<StoryEntry> {
-    let mut story: Vec<StoryEntry> = events.into_iter().flat_map(entries).collect();
+    let events: Vec<&Event> = events.into_iter().collect();
+    let dsns: Vec<_> = events.iter().filter(|event| event.kind == EventKind::DsnQueued).map(|event| event.queue_id).collect();
+    let of_event = |event: &&Event| {
+        let is_of_dsn = event.kind != EventKind::DsnQueued && event.queue_id.is_some() && dsns.contains(&event.queue_id);
+        entries(event)
+            .into_iter()
+            .map(move |entry| if is_of_dsn { StoryEntry { title: format!("the DSN: {}", entry.title), ..entry } } else { entry })
+    };
+    let mut story: Vec<StoryEntry> = events.iter().flat_map(of_event).collect();
     story.sort_by_key(|entry| entry.at_ms);
     story
 }
@@ -63,7 +71,6 @@ pub fn duration(ms: i64) -> String {
 
 /// Tells one event in one line, for a log.
 pub fn one_event(event: &Event) -> String {
-    use crate::Group;
     let mut text = match event.kind.group() {
         Group::Message => {
             let from = event.from.as_deref().map_or_else(String::new, |from| format!("from <{}> ", plain(from)));
@@ -95,6 +102,9 @@ fn entries(event: &Event) -> Vec<StoryEntry> {
         DsnQueued => {
             let id = event.queue_id.map(|id| format!(" as {id}")).unwrap_or_default();
             vec![entry(format!("DSN to {} queued{id}", recipients(event)), Vec::new())]
+        }
+        _ if event.kind.group() == Group::Delivery && (event.target.is_some() || !event.to.is_empty()) => {
+            vec![entry(format!("{}: {}", event.kind.words(), hop(event)), outcome_lines(event))]
         }
         _ => vec![entry(format!("{}{}", event.kind.words(), who(event)), outcome_lines(event))],
     }
@@ -216,12 +226,13 @@ fn outcome_lines(event: &Event) -> Vec<StoryLine> {
 fn attempt(event: &Event) -> String {
     let mut parts = Vec::new();
     parts.extend(event.get(Fact::Attempt).filter(|attempt| *attempt != "1").map(|attempt| format!("attempt {}", plain(attempt))));
-    if let Some(tls) = event.get(Fact::Tls).filter(|_| event.kind.group() == crate::Group::Delivery) {
+    if let Some(tls) = event.get(Fact::Tls).filter(|_| event.kind.group() == Group::Delivery) {
         let verified =
             event.get(Fact::Verified).map_or_else(|| "certificate not verified".into(), |how| format!("verified by {}", plain(how)));
         parts.push(format!("{}, {verified}", plain(tls)));
     }
-    if let Some(ms) = number(event, Fact::TookMs) {
+    // The step of a decision is the time since the message arrived.
+    if let Some(ms) = number(event, Fact::TookMs).filter(|_| event.kind.group() != Group::Message) {
         parts.push(format!("took {}", duration(ms)));
     }
     if let Some(ms) = number(event, Fact::AgeMs) {
@@ -268,7 +279,6 @@ mod tests {
             "969 arrived from mx.sender.test [192.0.2.7], 3.4 KiB in 1.2 s
     SPF pass for sender.test; DKIM pass (sender.test, s1), fail (other.test, s2); DMARC pass (p=reject)
 1000 accepted: stored in the queue, and the sender got 250
-    took 31 ms
 "
         );
     }
@@ -299,6 +309,18 @@ mod tests {
         );
         let for_others = Event { target: None, reply: None, ..event };
         assert!(told(&for_others).starts_with("5 deferred: me@example.test at mx.inbox.test"));
+    }
+
+    #[test]
+    fn the_events_of_a_dsn_are_told_as_such() {
+        let id = mail::QueueId(7);
+        let queued = Event::new(EventKind::DsnQueued, 1).of_message(id).to("ada@sender.test");
+        let failed = Event::new(EventKind::Failed, 2).of_message(id).to("ada@sender.test").reason(Some("no host"));
+        let titles: Vec<String> = tell([&queued, &failed]).into_iter().map(|entry| entry.title).collect();
+        assert_eq!(titles, ["DSN to ada@sender.test queued as 0000000000007", "the DSN: failed: ada@sender.test"]);
+        let paused = Event::new(EventKind::MailboxPaused, 1).to("me@example.test").target("foo@inbox.test").host("mx.inbox.test");
+        assert_eq!(tell([&paused])[0].title, "mailbox paused: foo@inbox.test (for me@example.test) at mx.inbox.test");
+        assert_eq!(tell([&Event::new(EventKind::HostPaused, 1).host("mx.inbox.test")])[0].title, "host paused, mx.inbox.test");
     }
 
     #[test]

@@ -275,6 +275,24 @@ async fn damage_found_by_a_query_begins_a_new_file() {
 }
 
 #[tokio::test]
+async fn a_file_that_cannot_be_opened_loses_events_until_it_can() {
+    let dir = tempfile::tempdir().unwrap();
+    let in_the_way = dir.path().join("history.db");
+    fs::create_dir(&in_the_way).unwrap();
+    let history = start(&dir, OPTIONS);
+    record(&history, accepted(1));
+    record(&history, delivered(1));
+    assert!(history.events(Filter::default(), None, 10).await.is_err());
+    assert_eq!(history.lost(), 2);
+    fs::remove_dir(&in_the_way).unwrap();
+    record(&history, accepted(2));
+    let kept = history.events(Filter::default(), None, 10).await.unwrap().items;
+    assert_eq!(kept.iter().map(|recorded| recorded.event.kind).collect::<Vec<_>>(), [EventKind::MessageAccepted, EventKind::EventsLost]);
+    assert_eq!(kept.last().unwrap().event.reason.as_deref(), Some("2 events could not be written"));
+    history.close().await;
+}
+
+#[tokio::test]
 async fn old_events_go_and_the_file_stays_within_its_bounds() {
     let dir = tempfile::tempdir().unwrap();
     let options = HistoryOptions { days: 3, max_bytes: 8 << 20, subjects: false };

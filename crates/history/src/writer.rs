@@ -210,8 +210,13 @@ fn has_room(path: &Path) -> bool {
     statvfs(dir).map_or(true, |disk| {
         let size = disk.blocks().saturating_mul(disk.fragment_size());
         let free = disk.blocks_available().saturating_mul(disk.fragment_size());
-        free >= (size / FREE_PART).min(FREE_MAX_BYTES)
+        is_enough(size, free)
     })
+}
+
+/// Whether so many free octets leave room for the history on a disk of this size.
+fn is_enough(size: u64, free: u64) -> bool {
+    free >= (size / FREE_PART).min(FREE_MAX_BYTES)
 }
 
 impl OpenFile {
@@ -305,5 +310,17 @@ impl OpenFile {
             self.db.execute_batch(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})"))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_space_on_the_disk_is_for_the_queue() {
+        assert!(is_enough(1 << 40, FREE_MAX_BYTES) && !is_enough(1 << 40, FREE_MAX_BYTES - 1));
+        assert!(is_enough(30 << 20, 10 << 20) && !is_enough(30 << 20, 9 << 20));
+        assert!(!is_enough(1 << 40, 0));
     }
 }

@@ -13,6 +13,7 @@ use axum::Router;
 use axum::body::Body;
 use control_api::ApiContext;
 use control_api::api::{Failure, Page};
+use door::{Door, DoorParts};
 use http_body_util::BodyExt;
 use hyper::body::Bytes;
 use hyper::{Method, Request, StatusCode};
@@ -90,7 +91,7 @@ impl Transport {
         store.release_claims(net::Clock::system().now_ms()).await?;
         let settings = &config.settings;
         let live = LiveDirectory::open(store.clone(), &settings.delimiters, settings.virtual_file.clone()).await?;
-        Ok(Self::InProcess(Box::new(control_api::operator_router(offline(config, store, Arc::new(live))?))))
+        Ok(Self::InProcess(Box::new(control_api::operator_router(offline(config, store, Arc::new(live)).await?))))
     }
 
     /// Whether this is a running server.
@@ -238,18 +239,24 @@ async fn handshake(stream: UnixStream) -> Result<hyper::client::conn::http1::Sen
     Ok(sender)
 }
 
-fn offline(config: &Config, store: Store, live: Arc<LiveDirectory>) -> Result<ApiContext> {
+async fn offline(config: &Config, store: Store, live: Arc<LiveDirectory>) -> Result<ApiContext> {
     let clock = net::Clock::system();
     let control = Arc::new(OfflineControl::new(config, &store, &live, &clock));
+    let password_key = Arc::new(crate::config::secrets::password_key(&config.file.password_key())?);
+    let events = events::Events::default();
+    let (key, now) = (password_key.clone(), clock.clone());
+    let parts = DoorParts { store: store.clone(), live: live.clone(), key, clock: now, events: events.clone() };
     Ok(ApiContext {
+        door: Door::open(parts).await?,
+        page_url: config.page_url(),
         store,
         live,
-        password_key: Arc::new(crate::config::secrets::password_key(&config.file.password_key())?),
+        password_key,
         clock,
         resolver: crate::serve::resolver(config).ok(),
         report_facts: crate::dns_facts::report_facts(config),
         certificates: config.certificate_directories().certificates,
-        events: events::Events::default(),
+        events,
         history: config.file.history.enabled.then(|| history::History::read_only(&config.file.data_dir)),
         control,
     })

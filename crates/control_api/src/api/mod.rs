@@ -17,6 +17,7 @@ mod notices;
 mod page;
 mod queue;
 mod reports;
+mod web;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -36,6 +37,7 @@ pub use notices::*;
 pub use page::*;
 pub use queue::*;
 pub use reports::*;
+pub use web::*;
 
 /// The result of a change.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

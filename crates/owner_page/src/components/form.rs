@@ -58,7 +58,7 @@ pub(crate) fn hidden(name: &str, value: &str) -> Markup {
     html! { input type="hidden" name=(name) value=(value); }
 }
 
-/// Returns a button that posts to `to` with these hidden fields. `class` is empty, `primary` or `danger`.
+/// Returns a button that posts to `to` with these hidden fields. `class` is empty, `primary`, `danger`, `small` or `link`.
 pub(crate) fn action(screen: &Screen, to: &str, label: &str, class: &str, fields: &[(&str, &str)]) -> Markup {
     html! {
         form.action method="post" action=(to) {
@@ -85,7 +85,7 @@ pub(crate) fn copyable(screen: &Screen, value: &str) -> Markup {
     html! {
         span.copyable {
             code { (value) }
-            button.small type="button" hidden data-copy=(value) data-done=(screen.text.say("copied")) { (screen.text.say("copy")) }
+            button.link type="button" hidden data-copy=(value) data-done=(screen.text.say("copied")) { (screen.text.say("copy")) }
         }
     }
 }

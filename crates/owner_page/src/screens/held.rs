@@ -54,7 +54,7 @@ async fn show(Owner(screen): Owner, Query(query): Query<HeldQuery>) -> Result<Re
     }
     let next = held.next_cursor.as_deref().map(|cursor| with_query("/held", &[("cursor", Some(cursor))]));
     let content = html! {
-        div id="held" data-live="message change" hx-get=(screen.frame.url) hx-trigger="waypost:live" hx-select="#held" hx-swap="outerHTML" {
+        div id="held" data-live="message change" hx-get=(screen.frame.url) hx-trigger="waypost:live" hx-select="#held" hx-swap="outerMorph" {
             @if cards.is_empty() {
                 (empty(text.say("held-none"), html! { (text.say("held-none-next")) }))
             } @else {
@@ -63,7 +63,7 @@ async fn show(Owner(screen): Owner, Query(query): Query<HeldQuery>) -> Result<Re
                 (pager(&screen, query.cursor.as_ref().map(|_| "/held".to_owned()), next))
             }
         }
-        section.refused {
+        section.later {
             h2 { (text.say("held-refused")) }
             (refused(&screen, &query).await)
         }

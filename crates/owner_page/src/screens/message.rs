@@ -116,7 +116,7 @@ async fn show(Owner(screen): Owner, Path(id): Path<String>) -> Result<Response, 
     }
     let here = format!("/mail/{}", segment(&life.id));
     let content = html! {
-        div id="message" data-live="message delivery change" hx-get=(here) hx-trigger="waypost:live" hx-select="#message" hx-swap="outerHTML" {
+        div id="message" data-live="message delivery change" hx-get=(here) hx-trigger="waypost:live" hx-select="#message" hx-swap="outerMorph" {
             p.lead-sentence { (life.ending().badge(text)) " " (summary(&screen, &life)) }
             (actions(&screen, &life).await)
             (card(text.say("message-facts"), head(&screen, &life)))
@@ -134,7 +134,7 @@ fn summary(screen: &Screen, life: &Life) -> Markup {
         return html! { (text.say("message-is-held")) };
     }
     if let Some(first) = life.queued.as_ref().and_then(|message| message.recipients.first()) {
-        let next = moment::relative(text, first.next_attempt_ms, screen.now_ms);
+        let next = moment::due(text, first.next_attempt_ms, screen.now_ms);
         return text.rich("message-waits", [("next", next)], [("n", i64::from(first.attempts).into())]);
     }
     let last = life.events.iter().rev().find(|event| Ending::of(event.kind) != Ending::Other);
@@ -224,7 +224,7 @@ fn waits(screen: &Screen, message: &QueuedMessage) -> Markup {
             @for recipient in &message.recipients {
                 li {
                     p { (address(&recipient.to)) " " (badge(Mark::Wait, text.with("fact-attempt", [("n", i64::from(recipient.attempts).into())]))) }
-                    p.quiet { (text.say("next-attempt")) " " (moment::relative(text, recipient.next_attempt_ms, screen.now_ms)) ", "
+                    p.quiet { (text.say("next-attempt")) " " (moment::due(text, recipient.next_attempt_ms, screen.now_ms)) ", "
                         (text.say("expires")) " " (moment::relative(text, message.expires_ms, screen.now_ms)) }
                     @if let Some(reason) = &recipient.reason { blockquote { (cut(reason, 300)) } }
                 }

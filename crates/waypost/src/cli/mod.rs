@@ -27,6 +27,7 @@ mod send_as;
 mod sendmail;
 mod setup;
 mod top;
+mod web;
 
 use std::path::PathBuf;
 
@@ -55,6 +56,7 @@ pub use send_as::SendAsArgs;
 pub use sendmail::SendmailArgs;
 pub use setup::SetupArgs;
 pub use top::TopArgs;
+pub use web::{WebArgs, WebCommand};
 
 use crate::config::DEFAULT_PATH;
 
@@ -135,6 +137,7 @@ pub enum Command {
     #[command(name = "sendas")]
     SendAs(SendAsArgs),
     Sendmail(SendmailArgs),
+    Web(WebArgs),
     /// Show the state of the running server.
     Status,
     Top(TopArgs),

@@ -27,6 +27,7 @@ pub mod sendmail;
 pub mod setup;
 mod status;
 mod top;
+mod web;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -66,6 +67,7 @@ pub async fn run_with_api(config: &Path, command: Command, out: Output) -> Resul
         Command::Reports(command) => reports::run(&mut api, command, out).await?,
         Command::Trace(args) => return history::trace(&mut api, args, out).await,
         Command::Log(args) => history::log(&mut api, args, out).await?,
+        Command::Web(args) => web::run(&mut api, args, out).await?,
         Command::Key(command) => key::run(&mut api, command, out).await?,
         Command::Reload => {
             let reloaded: Reloaded = api.post("/api/v1/reload", &()).await?;

@@ -46,7 +46,7 @@ use crate::transport::with_remedy;
 use certificates::{ServerCertificates, server_tls};
 use metrics::{ScrapeSource, Scraper};
 use notices::settings::NoticeSettings;
-use notices::{NoticeParts, NoticeSink, Notices};
+use notices::{NoticeSink, Notices};
 use public::PublicSettings;
 use reload::Reloader;
 
@@ -142,11 +142,13 @@ impl Running {
         let live = LiveDirectory::open(store.clone(), &config.settings.delimiters, config.settings.virtual_file.clone()).await?;
         let live = Arc::new(live);
         let shown = Arc::new(ArcSwap::from_pointee(PublicSettings::of(config)));
+        let live_events = owner_page::LiveEvents::new();
         let counted = Arc::new(::metrics::Metrics::default());
         let notice_settings = NoticeSettings::of(&config.file).map_err(|error| anyhow!(error))?;
         let (noticed, to_notice) = NoticeSink::new();
         let history = history::start(config, &clock).await;
-        let events = history::events(vec![counted.clone(), noticed], history.as_ref(), clock.now_ms());
+        let events =
+            history::events(vec![counted.clone(), noticed, Arc::new(live_events.clone())], history.as_ref(), clock.now_ms());
         let certificates = ServerCertificates::new(tls.clone(), challenges, live.clone(), resolver.clone(), clock.clone(), events.clone());
         let reloader = Arc::new(Reloader::new(config, settings.clone(), live.clone(), shown.clone(), certificates.clone()));
         let releaser = Releaser::new(settings.clone(), store.clone(), live.clone(), clock.clone());
@@ -157,7 +159,7 @@ impl Running {
             live: live.clone(),
             password_key: password_key.clone(),
             tls,
-            client_tls: client_tls.clone(),
+            client_tls,
             resolver: resolver.clone(),
             data: data.clone(),
             clock: clock.clone(),
@@ -176,19 +178,7 @@ impl Running {
             pauses: server.pauses(),
         });
         let metrics = metrics::listen(config, &scraper).await?;
-        let parts = NoticeParts {
-            resolver: resolver.clone(),
-            tls: client_tls,
-            postmaster: server.postmaster(),
-            direct: server.direct_sender(),
-            pauses: server.pauses(),
-            store: store.clone(),
-            live: live.clone(),
-            certificates: certificates.clone(),
-            clock: clock.clone(),
-            events: events.clone(),
-        };
-        let notices = Arc::new(Notices::start(config, notice_settings, to_notice, parts));
+        let notices = Arc::new(Notices::start(config, notice_settings, to_notice, server.handles(), certificates.clone()));
         let parts = ServerParts {
             resolver: resolver.clone(),
             certificates: certificates.clone(),
@@ -197,7 +187,10 @@ impl Running {
             scraper,
             notices: notices.clone(),
         };
+        let door = owner::open_door(&store, &live, &password_key, &events).await?;
         let context = ApiContext {
+            door,
+            page_url: config.page_url().filter(|_| certificates.tls().is_some()),
             store: store.clone(),
             live: live.clone(),
             password_key,
@@ -209,7 +202,8 @@ impl Running {
             history: history.clone(),
             control: Arc::new(ServerControl::new(&server, settings, releaser, parts)),
         };
-        let public = public::start(config, &certificates, live, shown, owner::service(&context))?;
+        let page = owner::service(&context, &server, &live_events);
+        let public = public::start(config, &certificates, live, shown, page)?;
         // After the public server is up, which the CA connects to.
         certificates.configure_renewal(config);
         let submit = submit.map(|listener| start_socket(config.submit_socket(), listener, control_api::submit_router(context.clone())).0);

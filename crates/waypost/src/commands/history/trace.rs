@@ -156,7 +156,11 @@ fn timeline(message: &FoundMessage, items: &[EventOf], now_ms: i64, is_terminal:
         field("leads to", targets.join(", "));
     }
     message.message_id.iter().for_each(|id| field("Message-ID", format!("<{}>", plain(id))));
-    field("arrived", format!("{} UTC, {} ago", moment::time(message.at_ms), duration((now_ms - message.at_ms) / 1000 * 1000)));
+    let ago = match now_ms - message.at_ms {
+        ..1000 => "just now".into(),
+        ms => format!("{} ago", duration(ms)),
+    };
+    field("arrived", format!("{} UTC, {ago}", moment::time(message.at_ms)));
     lines.push(String::new());
     let (mut before_ms, mut day) = (None, moment::day(message.at_ms));
     for entry in tell(items.iter().map(|item| &item.event)) {
