@@ -19,7 +19,7 @@ use crate::outcome::{Done, problem_notice};
 use crate::screen::{Owner, PageState, Screen};
 use crate::screens::mail::alias_link;
 use crate::screens::queue::pause_list;
-use crate::screens::today_flow::{Counts, DayTotal, by_hour, counts};
+use crate::screens::today_flow::{DayTotal, FlowCounts, by_hour, counts};
 
 /// Findings of one cause that are shown at once.
 const FINDINGS_SHOWN: usize = 5;
@@ -110,8 +110,11 @@ async fn show(screen: Screen) -> Response {
         return screen.page(Item::Today, &text.say("today-welcome"), empty(text.say("today-nothing"), next));
     }
     let today = counts(&day.days, midnight(screen.now_ms));
+    // The end of a check is no event.
+    let is_checking = day.health.as_ref().is_some_and(|health| health.is_checking);
+    let trigger = if is_checking { "waypost:live throttle:5s, every 3s" } else { "waypost:live throttle:5s" };
     let content = html! {
-        div id="today" data-live="message delivery change server" hx-get="/" hx-trigger="waypost:live throttle:5s" hx-select="#today" hx-swap="outerMorph" {
+        div id="today" data-live="message delivery change server" hx-get="/" hx-trigger=(trigger) hx-select="#today" hx-swap="outerMorph" {
             (sentence(&screen, &day, &today))
             @for problem in &day.problems { (problem_notice(problem)) }
             @for cause in day.causes() { (one_cause(&screen, cause)) }
@@ -130,7 +133,7 @@ fn midnight(now_ms: i64) -> i64 {
     now_ms - now_ms.rem_euclid(DAY_MS)
 }
 
-fn sentence(screen: &Screen, day: &Day, today: &Counts) -> Markup {
+fn sentence(screen: &Screen, day: &Day, today: &FlowCounts) -> Markup {
     let text = screen.text;
     let needs = day.needs();
     let mark = if needs == 0 && day.problems.is_empty() { Mark::Good } else { Mark::Wait };
@@ -196,7 +199,7 @@ fn needs(screen: &Screen, day: &Day) -> Markup {
     }
 }
 
-fn flow(screen: &Screen, day: &Day, today: &Counts) -> Markup {
+fn flow(screen: &Screen, day: &Day, today: &FlowCounts) -> Markup {
     let text = screen.text;
     let spans = [
         ("span-today", today.clone()),
@@ -204,8 +207,10 @@ fn flow(screen: &Screen, day: &Day, today: &Counts) -> Markup {
         ("span-month", counts(&day.days, midnight(screen.now_ms) - 29 * DAY_MS)),
     ];
     let heads = ["flow-forwarded", "flow-own", "flow-refused", "flow-failed"];
+    let hours = by_hour(&day.hours, screen.now_ms);
+    let is_empty = hours.iter().all(|hour| hour.counts.iter().all(|n| *n == 0));
     html! {
-        (day_chart(text, &by_hour(&day.hours, screen.now_ms)))
+        @if is_empty { p.quiet { (text.say("today-no-mail")) } } @else { (day_chart(text, &hours)) }
         table.compact {
             caption.unseen { (text.say("today-counts")) }
             thead { tr { th scope="col" { span.unseen { (text.say("today-span")) } } @for head in heads { th.number scope="col" { (text.say(head)) } } } }
