@@ -322,6 +322,7 @@ fn an_account_that_is_no_owner_sees_its_own() {
     let lab = Lab::new();
     let (waypost, _) = owned(&lab, "");
     let password = waypost.account("you@example.test");
+    waypost.ok(&["alias", "add", "you@example.test", "foo@inbox.test"]);
     waypost.ok(&["alias", "add", "shop@example.test", "you@example.test"]);
     waypost.ok(&["alias", "add", "secret@example.test", "me@elsewhere.test"]);
     let visit = Visit::new(&lab, &waypost, "jar");
