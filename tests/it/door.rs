@@ -184,7 +184,7 @@ fn threat_89_forged_forms_are_refused() {
         }
     }
     assert!(visit.is_in(), "nothing was changed");
-    // A login of another site would show its visitor somebody else's page.
+    // A form of another site could log a visitor in to the page of its owner.
     let login = format!("login={ME}&password={password}");
     assert_eq!(visit.ask("/login", &["-d", &login, "-H", "Origin: https://evil.test"]).status, 403);
     // The token of one session does not work in another.

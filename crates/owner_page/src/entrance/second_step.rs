@@ -1,7 +1,7 @@
 //! `/account/second-step`: sets up and removes the codes of an authenticator app.
 //!
-//! RFC 6238. Invariant: it is set up only with a code, so that nobody is locked out, and removed only with one; the secret is shown only while it is
-//! set up.
+//! RFC 6238. Invariant: it takes a code to set it up, so that a mistake locks no owner out, and a code to remove it; the secret is shown only while it
+//! is set up.
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -93,7 +93,7 @@ pub(super) async fn set_up(
             return Ok((status, screen.page(Item::None, &text.say("second-step-title"), content)).into_response());
         }
     };
-    // Whoever got in without the second step does not stay in.
+    // Sessions that began without the second step end.
     entrance.door.end(Some(&guest.login), None, Some(guest.session)).await;
     let content = card(
         text.say("second-step-recovery"),

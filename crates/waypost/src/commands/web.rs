@@ -75,7 +75,7 @@ fn shown(page: &PageView) -> String {
 
 fn list(sessions: &PageSessions) -> String {
     if sessions.items.is_empty() {
-        return styled(DIM, "nobody is logged in to the owner's page");
+        return styled(DIM, "there are no sessions on the owner's page");
     }
     let now_ms = net::Clock::system().now_ms();
     let ago = |at_ms: i64| format!("{} ago", span(now_ms - at_ms));

@@ -91,7 +91,11 @@ pub fn text(report: &SetupReport) -> String {
         option = option(report)
     )));
     lines.push(format!("\n{}", styled(BOLD, "2. Start the server")));
-    lines.push(indented(&format!("{}\nThen check that everything works:  waypost doctor{}", styled(BOLD, &report.start), option(report))));
+    lines.push(indented(&format!(
+        "{}\nThen check that everything works:  waypost doctor{option}\nand open the owner's page:  waypost web login-link{option}",
+        styled(BOLD, &report.start),
+        option = option(report)
+    )));
     lines.extend(about_certificate(report).map(|text| indented(&text)));
     lines.push(format!("\n{}", styled(BOLD, "3. Send as your address from Gmail")));
     if report.gmail.is_empty() {
