@@ -159,7 +159,7 @@ impl Scene {
         for field in list(&delivery["fields"]) {
             // Its ID and its time differ.
             let field = field.as_str().unwrap();
-            let field = field.split(" id ").next().unwrap();
+            let field = if field.starts_with("Date: ") { "Date: " } else { field.split(" id ").next().unwrap() };
             assert!(fields.iter().any(|arrived| arrived.starts_with(field)), "no {field} in {fields:#?}");
         }
         let host = &delivery["hosts"][0];
