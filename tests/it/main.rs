@@ -11,6 +11,7 @@
 
 mod account_import;
 mod alias_targets;
+mod browser;
 mod certificate_files;
 mod certificates;
 mod circuits;
@@ -25,6 +26,7 @@ mod delivery;
 mod dns_records;
 mod doctor;
 mod doctor_worlds;
+mod door;
 mod events;
 mod explain;
 mod filter;
@@ -33,6 +35,7 @@ mod from_field;
 mod full_disk;
 mod goldens;
 mod held;
+mod history;
 mod hostile_content;
 mod hostile_dns;
 mod hostile_in;

@@ -21,6 +21,8 @@ mod extract;
 mod facts;
 mod health;
 mod held;
+mod history;
+mod history_follow;
 mod import;
 mod keys;
 mod messages;
@@ -39,6 +41,7 @@ mod socket;
 mod table;
 mod targets;
 mod test_message;
+mod web;
 
 pub use actor::{Actor, Scopes};
 pub use context::ApiContext;

@@ -2,11 +2,11 @@
 //!
 //! Invariant: its schema has the members of [`AliasOptions`], with the words that it accepts.
 
-use directory::{NOTE_MAX, StrictDomain};
+use directory::{NOTE_MAX, SENDERS_MAX, StrictDomain};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::{PartialSchema, ToSchema};
 
 /// Options of an alias to change: a value sets one, null unsets it.
@@ -25,7 +25,18 @@ impl PartialSchema for AliasPatch {
             .max_length(Some(NOTE_MAX))
             .pattern(Some("^[^\\u0000-\\u001f\\u007f-\\u009f]*$"))
             .description(Some("What the owner notes about it, on one line."));
-        ObjectBuilder::new().property("strict_domain", strict).property("note", note).into()
+        let senders = |what| {
+            let sender = ObjectBuilder::new().schema_type(Type::String).pattern(Some("@"));
+            ArrayBuilder::new()
+                .items(sender)
+                .max_items(Some(SENDERS_MAX))
+                .schema_type(SchemaType::from_iter([Type::Array, Type::Null]))
+                .description(Some(what))
+        };
+        let blocked = senders("Senders whose mail is refused: addresses, or @ and a domain.");
+        let allowed = senders("Senders of the From field whose mail is never held.");
+        let texts = ObjectBuilder::new().property("strict_domain", strict).property("note", note);
+        texts.property("blocked", blocked).property("allowed", allowed).into()
     }
 }
 
@@ -39,7 +50,13 @@ mod tests {
 
     #[test]
     fn the_schema_has_every_option() {
-        let all = AliasOptions { strict_domain: Some(StrictDomain::Hold), note: Some("a shop".into()), ..AliasOptions::default() };
+        let senders = directory::SenderList::try_from(vec!["@x.test".to_owned()]);
+        let all = AliasOptions {
+            strict_domain: Some(StrictDomain::Hold),
+            note: Some("a shop".into()),
+            blocked: senders.clone().ok(),
+            allowed: senders.ok(),
+        };
         let schema = serde_json::to_value(AliasPatch::schema()).unwrap();
         let described: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();
         let mut members: Vec<String> = all.members().keys().cloned().collect();

@@ -10,12 +10,14 @@ mod dns;
 mod explain;
 mod facts;
 mod health;
+mod history;
 mod keys;
 mod messages;
 mod notices;
 mod page;
 mod queue;
 mod reports;
+mod web;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -28,12 +30,14 @@ pub use dns::*;
 pub use explain::*;
 pub use facts::*;
 pub use health::*;
+pub use history::*;
 pub use keys::*;
 pub use messages::*;
 pub use notices::*;
 pub use page::*;
 pub use queue::*;
 pub use reports::*;
+pub use web::*;
 
 /// The result of a change.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -68,13 +68,15 @@ pub enum AliasCommand {
         text: String,
     },
     /// Refuse mail of a sender to an alias, or never hold it.
-    #[command(after_help = "A sender is an address, or @ and a domain with all names below it. A blocked sender gets 550. An allowed one is never held for missing
+    #[command(
+        after_help = "A sender is an address, or @ and a domain with all names below it. A blocked sender gets 550. An allowed one is never held for missing
 authentication or a spam score, but is still refused where its own DMARC policy says reject.
 
 Examples:
   waypost alias senders shop@example.com --block win@casino.example --block @ads.example
   waypost alias senders shop@example.com --allow news@shop.example
-  waypost alias senders shop@example.com --unblock @ads.example")]
+  waypost alias senders shop@example.com --unblock @ads.example"
+    )]
     Senders {
         /// The alias.
         source: String,
