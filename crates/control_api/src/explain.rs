@@ -11,7 +11,7 @@ use axum::body::{Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_LENGTH;
-use http_body_util::BodyExt;
+use futures_util::StreamExt;
 use mail::{ForwardPath, Mailbox, ReversePath};
 use mta::{ExplainRequest, ExplainedDecision, ExplainedDelivery, ExplainedHost, ExplainedStep, Explanation, LiveDirectory};
 
@@ -71,9 +71,9 @@ pub(crate) async fn explain(
 
 /// Reads a body up to [`DISCARDED_MAX_BYTES`], and keeps nothing.
 async fn discard(request: Request) {
-    let (mut body, mut read) = (request.into_body(), 0);
-    while let Some(Ok(frame)) = body.frame().await {
-        read += frame.data_ref().map_or(0, Bytes::len);
+    let (mut body, mut read) = (request.into_body().into_data_stream(), 0);
+    while let Some(Ok(piece)) = body.next().await {
+        read += piece.len();
         if read > DISCARDED_MAX_BYTES {
             return;
         }
