@@ -75,7 +75,7 @@ run(async (options) => {
     await form.locator('button[type=submit]').click();
     await page.waitForURL(/\/aliases\/shop/);
     await v.look('alias');
-    await v.shows('for the corner shop');
+    assert((await page.locator('input[name=note]').inputValue()) === 'for the corner shop', 'the note is kept');
   }
 
   // The list shows a message without being loaded again; without scripts it is loaded again.
