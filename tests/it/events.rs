@@ -155,7 +155,7 @@ fn a_forwarded_message_makes_an_event_for_the_decision_and_one_for_the_delivery(
 fn a_message_for_two_targets_names_its_copy() {
     let scene = scene(&forwarding("queue"));
     let inbox = Sink::start(scene.lab.address(2), MX_PORT);
-    scene.waypost.ok(&["alias", "add", "me@example.test", "bar@inbox.test"]);
+    scene.waypost.ok(&["alias", "add", "me@example.test", "foo@inbox.test", "bar@inbox.test", "--replace"]);
     scene.send("her@foreign.test", "her@foreign.test", "twice");
     wait_for("both copies", || (inbox.messages().len() == 2).then_some(()));
     let first = scene.event("delivered", "target", "foo@inbox.test");
