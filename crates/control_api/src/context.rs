@@ -11,15 +11,17 @@ use mta::LiveDirectory;
 use mta::passwords::PasswordKey;
 use net::{Clock, Resolver};
 use store::Store;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 
 use crate::accounts::PasswordMaker;
 use crate::changes::DirectoryEditor;
 use crate::control::Control;
+use crate::idempotency::Answers;
 use crate::messages::ROOM_KIB;
 use crate::recorder::Recorder;
 use crate::reports::{ReportFacts, ReportReader};
 use crate::targets::TargetChecker;
+use crate::tokens::Tokens;
 
 /// What the API is built from.
 #[derive(Clone)]
@@ -42,6 +44,17 @@ pub struct ApiContext {
     pub events: Events,
     /// The process behind the API.
     pub control: Arc<dyn Control>,
+    /// What all routers over this context share: `ApiShared::default()`.
+    pub shared: ApiShared,
+}
+
+/// What all routers of one server share. Clones share it.
+#[derive(Clone, Default)]
+pub struct ApiShared {
+    pub(crate) changing: Arc<Mutex<()>>,
+    pub(crate) tokens: Tokens,
+    pub(crate) answers: Answers,
+    room: MessageRoom,
 }
 
 impl std::fmt::Debug for ApiContext {
@@ -55,20 +68,25 @@ impl std::fmt::Debug for ApiContext {
 pub(crate) struct ApiState {
     context: ApiContext,
     editor: DirectoryEditor,
-    room: MessageRoom,
 }
 
 impl ApiState {
     pub fn new(context: ApiContext) -> Self {
         let recorder = Recorder { events: context.events.clone(), clock: context.clock.clone() };
-        let editor = DirectoryEditor::new(context.store.clone(), context.live.clone(), recorder);
-        Self { context, editor, room: MessageRoom(Arc::new(Semaphore::new(ROOM_KIB as usize))) }
+        let editor = DirectoryEditor::new(context.store.clone(), context.live.clone(), recorder, context.shared.changing.clone());
+        Self { context, editor }
     }
 }
 
 /// Memory for messages that are being read, in KiB.
 #[derive(Clone)]
 pub(crate) struct MessageRoom(pub Arc<Semaphore>);
+
+impl Default for MessageRoom {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(ROOM_KIB as usize)))
+    }
+}
 
 /// The directory of issued certificates.
 #[derive(Clone)]
@@ -92,7 +110,8 @@ parts! {
     Arc<dyn Control> = |state| state.context.control.clone();
     Recorder = |state| Recorder { events: state.context.events.clone(), clock: state.context.clock.clone() };
     DirectoryEditor = |state| state.editor.clone();
-    MessageRoom = |state| state.room.clone();
+    MessageRoom = |state| state.context.shared.room.clone();
+    Tokens = |state| state.context.shared.tokens.clone();
     ReportReader = |state| ReportReader {
         store: state.context.store.clone(),
         live: state.context.live.clone(),

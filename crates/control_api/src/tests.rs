@@ -2,6 +2,7 @@
 
 mod accounts;
 mod actors;
+mod https;
 mod facts;
 
 use std::path::Path;
@@ -24,6 +25,7 @@ struct Api {
     router: Router,
     /// For any actor.
     shared: Router,
+    context: ApiContext,
     store: Store,
     live: Arc<mta::LiveDirectory>,
     woken: Arc<AtomicU32>,
@@ -121,10 +123,11 @@ async fn api_with(virtual_file: Option<&str>) -> Api {
         report_facts: ReportFacts { addresses: vec!["192.0.2.1".parse().unwrap()], forwarding: "fwd.example.com".parse().unwrap() },
         certificates: dir.path().join("certificates"),
         events: events::Events::new(vec![recorded.clone()]),
+        shared: crate::ApiShared::default(),
         control: Arc::new(TestControl { woken: woken.clone() }),
     };
-    let shared = router(context.clone());
-    Api { router: operator_router(context), shared, store, live, woken, recorded, _dir: dir }
+    let (shared, router) = (router(context.clone()), operator_router(context.clone()));
+    Api { router, shared, context, store, live, woken, recorded, _dir: dir }
 }
 
 async fn api() -> Api {
@@ -132,6 +135,10 @@ async fn api() -> Api {
 }
 
 impl Api {
+    fn clock(&self) -> &net::Clock {
+        &self.context.clock
+    }
+
     async fn call(&self, method: &str, path: &str, body: Value) -> (StatusCode, Value) {
         let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
         let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };

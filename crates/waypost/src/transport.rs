@@ -214,6 +214,7 @@ fn offline(config: &Config, store: Store, live: Arc<LiveDirectory>) -> Result<Ap
         certificates: config.certificate_directories().certificates,
         events: events::Events::default(),
         control,
+        shared: control_api::ApiShared::default(),
     })
 }
 

@@ -15,6 +15,7 @@ mod messages;
 mod page;
 mod queue;
 mod reports;
+mod tokens;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -32,6 +33,7 @@ pub use messages::*;
 pub use page::*;
 pub use queue::*;
 pub use reports::*;
+pub use tokens::*;
 
 /// The result of a change.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -24,6 +24,7 @@ mod route;
 mod send_as;
 mod sendmail;
 mod setup;
+mod token;
 
 use std::path::PathBuf;
 
@@ -49,6 +50,7 @@ pub use route::RouteCommand;
 pub use send_as::SendAsArgs;
 pub use sendmail::SendmailArgs;
 pub use setup::SetupArgs;
+pub use token::{TokenAddArgs, TokenCommand};
 
 use crate::config::DEFAULT_PATH;
 
@@ -100,6 +102,9 @@ pub enum Command {
     Held(HeldCommand),
     Failed(FailedArgs),
     Reports(ReportsArgs),
+    /// Manage the tokens with which programs use the HTTP API.
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Manage the DKIM keys of your domains.
     #[command(subcommand)]
     Key(KeyCommand),

@@ -24,6 +24,7 @@ pub mod send_as;
 pub mod sendmail;
 pub mod setup;
 mod status;
+mod token;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -57,6 +58,7 @@ pub async fn run_with_api(config: &Path, command: Command, out: Output) -> Resul
         Command::Failed(args) => failed::run(&mut api, args.limit, out).await?,
         Command::Explain(args) => return explain::run(&mut api, args, out).await,
         Command::Reports(command) => reports::run(&mut api, command, out).await?,
+        Command::Token(command) => token::run(&mut api, command, out).await?,
         Command::Key(command) => key::run(&mut api, command, out).await?,
         Command::Reload => {
             let reloaded: Reloaded = api.post("/api/v1/reload", &()).await?;

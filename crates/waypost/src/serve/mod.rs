@@ -182,8 +182,9 @@ impl Running {
             certificates: config.certificate_directories().certificates,
             events: events.clone(),
             control: Arc::new(ServerControl::new(&server, settings, releaser, parts)),
+            shared: control_api::ApiShared::default(),
         };
-        let public = public::start(config, &certificates, live, shown, owner::service(&context))?;
+        let public = public::start(config, &certificates, live, shown, owner::service(config, &context, server.page_logins()))?;
         // After the public server is up, which the CA connects to.
         certificates.configure_renewal(config);
         let submit = submit.map(|listener| start_socket(config.submit_socket(), listener, control_api::submit_router(context.clone())).0);
