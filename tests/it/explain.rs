@@ -4,8 +4,8 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use it::{
-    Delivered, Dns, Lab, LabAuthority, MX_PORT, PolicyAnswer, PolicyHost, Sink, Talk, TlsSender, Waypost, domain, dmarc_record, forwarding_zone,
-    signers, sts_domain, tlsa, tlsa_digest, txt, wait_for,
+    Delivered, Dns, Lab, LabAuthority, MX_PORT, PolicyAnswer, PolicyHost, Sink, Talk, TlsSender, Waypost, dmarc_record, domain,
+    forwarding_zone, signers, sts_domain, tlsa, tlsa_digest, txt, wait_for,
 };
 use mail::{Fields, Reply, one_line_at_most};
 use msgauth::{Algorithm, KeyPair, Signer, record};
@@ -58,8 +58,8 @@ impl Scene {
         let full = Sink::deciding(lab.address(4), MX_PORT, |_| Some(Reply::new(452, (4, 2, 2), "over quota")));
         for (alias, target) in [
             ("me@example.test", "foo@inbox.test"),
-            ("chain@example.test", "@second.test"),
             ("@second.test", "bar@inbox.test"),
+            ("chain@example.test", "@second.test"),
             ("off@example.test", "foo@inbox.test"),
             ("paper@example.test", "foo@inbox.test"),
             ("full@example.test", "box@narrow.test"),
@@ -237,26 +237,36 @@ fn what_leaves_is_predicted() {
     let only_spf = scene.delivers(from_outside("her@foreign.test", "me@example.test", &hers), &scene.inbox, inbox);
     let first = &only_spf["deliveries"][0];
     let prediction = first["prediction"].as_str().unwrap();
-    for want in ["DMARC of foreign.test fails there", "550 5.7.26", "sent again with From: \"her at foreign.test via example.test\" <SRS0="] {
+    for want in ["DMARC of foreign.test fails there", "550 5.7.26", "sent again with From: \"her at foreign.test via example.test\" <SRS0="]
+    {
         assert!(prediction.contains(want), "no {want} in {prediction}");
     }
     assert_eq!(first["hosts"][0]["tls"], "TLS if it offers it");
     let signed = scene.signer.sign(&[hers.as_bytes()]).unwrap() + &hers;
     let kept = scene.delivers(from_outside("her@foreign.test", "me+shop@example.test", &signed), &scene.inbox, inbox);
-    assert!(all_details(&kept).contains("me+shop@example.test -> foo+shop@inbox.test  (alias me@example.test; the extension is kept)"), "{kept}");
+    assert!(
+        all_details(&kept).contains("me+shop@example.test -> foo+shop@inbox.test  (alias me@example.test; the extension is kept)"),
+        "{kept}"
+    );
     let prediction = kept["deliveries"][0]["prediction"].as_str().unwrap();
-    assert!(prediction.contains("by the original signature of foreign.test") && prediction.contains("SPF of fwd.example.test passes"), "{prediction}");
+    assert!(
+        prediction.contains("by the original signature of foreign.test") && prediction.contains("SPF of fwd.example.test passes"),
+        "{prediction}"
+    );
     let chained = scene.delivers(from_outside("x@list.test", "chain@example.test", &plain("x@list.test", "chained")), &scene.inbox, inbox);
     assert!(all_details(&chained).contains("  chain@second.test -> bar@inbox.test  (catch-all @second.test)"), "{chained}");
     assert!(chained["deliveries"][0]["prediction"].as_str().unwrap().contains("list.test asks for no check"), "{chained}");
-    let wrapped = scene.delivers(from_outside("her@foreign.test", "paper@example.test", &plain("her@foreign.test", "wrapped")), &scene.inbox, inbox);
+    let wrapped =
+        scene.delivers(from_outside("her@foreign.test", "paper@example.test", &plain("her@foreign.test", "wrapped")), &scene.inbox, inbox);
     assert!(wrapped["deliveries"][0]["prediction"].as_str().unwrap().contains("by our signature of fwd.example.test"), "{wrapped}");
     let mine = plain("me@example.test", "mine");
-    let own = scene.delivers(Input { from: "me@example.test", to: "you@foreign.test", content: &mine, login: true }, &scene.foreign, foreign);
+    let own =
+        scene.delivers(Input { from: "me@example.test", to: "you@foreign.test", content: &mine, login: true }, &scene.foreign, foreign);
     assert_eq!((&own["deliveries"][0]["flow"], &own["deliveries"][0]["sender"]), (&"own".into(), &"me@example.test".into()));
     let back = only_spf["deliveries"][0]["sender"].as_str().unwrap();
     let bounce = plain("mailer-daemon@inbox.test", "bounce");
-    let dsn = scene.delivers(from_outside("", back, &bounce.replace("To: me@example.test", "To: her@foreign.test")), &scene.foreign, foreign);
+    let dsn =
+        scene.delivers(from_outside("", back, &bounce.replace("To: me@example.test", "To: her@foreign.test")), &scene.foreign, foreign);
     assert_eq!(dsn["deliveries"][0]["target"], "her@foreign.test", "{dsn}");
     scene.waypost.wait_for_empty_queue();
     scene.waypost.assert_no_bugs();
@@ -311,7 +321,8 @@ fn an_explanation_needs_no_message_and_no_server() {
     }
     scene.waypost.stop();
     let offline = scene.waypost.ok(&["explain", "x@list.test", "me@example.test"]);
-    let without_hashes = |text: &str| -> Vec<String> { text.lines().filter(|line| !line.contains(" id ")).map(ToOwned::to_owned).collect() };
+    let without_hashes =
+        |text: &str| -> Vec<String> { text.lines().filter(|line| !line.contains(" id ")).map(ToOwned::to_owned).collect() };
     assert_eq!(without_hashes(&text), without_hashes(&offline));
 }
 
@@ -322,7 +333,9 @@ fn invalid_input_of_explain_is_refused() {
     assert!(refused(&["her", "me@example.test"]).contains("`her` is not an address"));
     assert!(refused(&["her@foreign.test", "me@example.test", "--ip", "300.1.1.1"]).contains("invalid value '300.1.1.1'"));
     assert!(refused(&["her@foreign.test", "me@example.test", "--helo", "a b"]).contains("is not a name that a client can send"));
-    assert!(refused(&["a@foreign.test", "me@example.test", "--message", "/nonexistent/x.eml"]).contains("/nonexistent/x.eml cannot be read"));
+    assert!(
+        refused(&["a@foreign.test", "me@example.test", "--message", "/nonexistent/x.eml"]).contains("/nonexistent/x.eml cannot be read")
+    );
     assert!(refused(&["a@foreign.test", "me@example.test", "--message", "/"]).contains("/ cannot be read"));
     assert!(refused(&["a@foreign.test", "me@example.test", "--message", "/dev/null"]).contains("/dev/null is empty"));
     assert!(refused(&["a@foreign.test", "me@example.test", "--login", "no@example.test"]).contains("there is no account no@example.test"));
@@ -344,9 +357,15 @@ fn the_tls_that_a_host_must_offer_is_predicted() {
     let lab = Lab::new();
     let authority = LabAuthority::new(&lab);
     let (ee, sts) = (authority.issue(&["elsewhere.test"]), authority.issue(&["mx.sts.test", "mta-sts.sts.test"]));
-    let records =
-        domain(&lab, "ee", 13) + &tlsa("ee", &format!("3 1 1 {}", tlsa_digest(&ee, 0, 1))) + &sts_domain(&lab, "sts") + &domain(&lab, "plain", 14);
-    let _hosts = (Sink::with_tls(lab.address(13), MX_PORT, &ee), Sink::with_tls(lab.address(11), MX_PORT, &sts), Sink::start(lab.address(14), MX_PORT));
+    let records = domain(&lab, "ee", 13)
+        + &tlsa("ee", &format!("3 1 1 {}", tlsa_digest(&ee, 0, 1)))
+        + &sts_domain(&lab, "sts")
+        + &domain(&lab, "plain", 14);
+    let _hosts = (
+        Sink::with_tls(lab.address(13), MX_PORT, &ee),
+        Sink::with_tls(lab.address(11), MX_PORT, &sts),
+        Sink::start(lab.address(14), MX_PORT),
+    );
     let _policies = PolicyHost::start(lab.address(12), &sts, PolicyAnswer::policy("enforce", &["mx.sts.test"], 86_400));
     let sender = TlsSender::start(&lab, "here", &records, &[]);
     let tls = |name: &str| {

@@ -105,22 +105,22 @@ fn counters_say_exactly_what_happened() {
         let (_, text) = scene.scraped(TEXT);
         (samples(&text, "waypost_deliveries_total").len() == 3).then_some(text)
     });
-    assert_samples(&text, "waypost_recipients_refused_total", &[
-        "{cause=\"unknown-address\"} 1",
-        "{cause=\"address-disabled\"} 1",
-        "{cause=\"policy\"} 1",
-    ]);
-    assert_samples(&text, "waypost_messages_accepted_total", &[
-        "{how=\"queued\",flow=\"own\"} 1",
-        "{how=\"queued\",flow=\"forward\"} 3",
-        "{how=\"held\",flow=\"forward\"} 1",
-    ]);
+    assert_samples(
+        &text,
+        "waypost_recipients_refused_total",
+        &["{cause=\"unknown-address\"} 1", "{cause=\"address-disabled\"} 1", "{cause=\"policy\"} 1"],
+    );
+    assert_samples(
+        &text,
+        "waypost_messages_accepted_total",
+        &["{how=\"queued\",flow=\"own\"} 1", "{how=\"queued\",flow=\"forward\"} 3", "{how=\"held\",flow=\"forward\"} 1"],
+    );
     assert_samples(&text, "waypost_messages_refused_total", &["{cause=\"authentication\"} 1"]);
-    assert_samples(&text, "waypost_deliveries_total", &[
-        "{result=\"delivered\",flow=\"own\"} 1",
-        "{result=\"delivered\",flow=\"forward\"} 2",
-        "{result=\"failed\",flow=\"forward\"} 1",
-    ]);
+    assert_samples(
+        &text,
+        "waypost_deliveries_total",
+        &["{result=\"delivered\",flow=\"own\"} 1", "{result=\"delivered\",flow=\"forward\"} 2", "{result=\"failed\",flow=\"forward\"} 1"],
+    );
     assert_samples(&text, "waypost_delivery_troubles_total", &["{result=\"failed\",cause=\"unknown-address\"} 1"]);
     assert_samples(&text, "waypost_deliveries_tls_total", &["{version=\"none\",verified=\"none\"} 3"]);
     assert_samples(&text, "waypost_messages_received_tls_total", &["{version=\"1.3\"} 1", "{version=\"none\"} 4"]);
@@ -136,7 +136,12 @@ fn counters_say_exactly_what_happened() {
     let commits = samples(&text, "waypost_store_commits_total");
     assert!(commits.len() == 1 && commits[0].starts_with("{result=\"committed\"} "), "{commits:?}");
     let (_, open) = scene.scraped(OPEN);
-    for name in ["waypost_recipients_refused_total", "waypost_messages_accepted_total", "waypost_deliveries_total", "waypost_delivery_seconds_count"] {
+    for name in [
+        "waypost_recipients_refused_total",
+        "waypost_messages_accepted_total",
+        "waypost_deliveries_total",
+        "waypost_delivery_seconds_count",
+    ] {
         assert_eq!(samples(&text, name), samples(&open, name), "{name}");
     }
     for private in ["her", "example.test", "127.0.0.1", "hello"] {
@@ -152,7 +157,8 @@ fn both_formats_are_what_their_content_type_says() {
     let (head, text) = scene.scraped(TEXT);
     assert!(head.starts_with("http/1.1 200") && head.contains("content-type: text/plain; version=0.0.4; charset=utf-8"), "{head}");
     let mut promtool = Command::new("promtool");
-    let mut child = promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{}\n{text}", String::from_utf8_lossy(&output.stderr));

@@ -13,7 +13,8 @@ const FILE_LINES_MAX: usize = 600;
 const FUNCTION_LINES_MAX: usize = 70;
 
 /// The wings of mta and the files beside them, in order: each may import those after it, and none before it.
-const WINGS: [&str; 11] = ["server", "explain", "receive", "accept", "queue", "deliver", "reporting", "notify", "context", "settings", "support"];
+const WINGS: [&str; 11] =
+    ["server", "explain", "receive", "accept", "queue", "deliver", "reporting", "notify", "context", "settings", "support"];
 
 /// Crates without clock, file system, sockets and runtime.
 const PURE: [&str; 8] = ["mail", "smtp", "sasl", "directory", "policy", "reports", "dns_plan", "events"];

@@ -120,10 +120,8 @@ fn alpn_of_another_protocol_is_refused() {
         let said = s_client(&waypost, port, &["-trace"], "QUIT\r\n");
         assert!(!said.contains("CertificateRequest"), "{said}");
     }
-    let said = run_ok(
-        "curl",
-        &["-sk", "--connect-to", &format!("example.test:443:{}:{HTTPS_PORT}", waypost.address), "https://example.test/"],
-    );
+    let said =
+        run_ok("curl", &["-sk", "--connect-to", &format!("example.test:443:{}:{HTTPS_PORT}", waypost.address), "https://example.test/"]);
     assert_eq!(said, "mx.example.test is a mail server\n");
 }
 

@@ -66,6 +66,8 @@ const NEEDS: &[Need] = &[
     need("mta-sts-query", &["postfix-mta-sts-resolver"]),
     need("prometheus", &["prometheus"]),
     need("promtool", &["prometheus"]),
+    need("chromium", &["chromium", "fonts-dejavu-core", "fonts-noto-cjk"]),
+    need("tmux", &["tmux"]),
 ];
 
 /// swaks speaks TLS only with the first two; the third makes return addresses, the fourth reads and writes aggregate reports; git send-email reads addresses by the last.
@@ -78,8 +80,9 @@ const PERL_MODULES: &[(&str, &str)] = &[
 ];
 
 /// Python's packages, and the modules that they bring.
-const PYTHON_PACKAGES: &[&str] = &["dkimpy==1.1.8", "pysrs==1.0.3", "dnspython==2.9.2", "PyNaCl==1.6.2", "prometheus_client==0.26.0"];
-const PYTHON_MODULES: &str = "import dkim, SRS, dns.resolver, nacl, prometheus_client";
+const PYTHON_PACKAGES: &[&str] =
+    &["dkimpy==1.1.8", "pysrs==1.0.3", "dnspython==2.9.2", "PyNaCl==1.6.2", "prometheus_client==0.26.0", "standardwebhooks==1.1.0"];
+const PYTHON_MODULES: &str = "import dkim, SRS, dns.resolver, nacl, prometheus_client, standardwebhooks";
 
 /// Maximum wait for the locks of another package manager.
 const LOCK_WAIT: Duration = Duration::from_secs(600);
@@ -99,7 +102,7 @@ pub fn prepare() -> Result<()> {
     }
     let programs: Vec<&str> = NEEDS.iter().map(|n| n.program).collect();
     println!("    found {}", programs.join(" "));
-    nodemailer()?;
+    node_packages()?;
     suites::fetch()?;
     python_packages()
 }
@@ -184,17 +187,20 @@ impl Drop for NoDaemons {
     }
 }
 
-/// nodemailer, one of the clients that submit mail in the tests.
-fn nodemailer() -> Result<()> {
+/// Node's packages in tests/node: a client that submits mail, the driver of the browser, and its judge of accessibility.
+const NODE_PACKAGES: &[&str] = &["nodemailer", "playwright-core", "axe-core"];
+
+fn node_packages() -> Result<()> {
     let dir = root().join("tests/node");
-    let loads = || succeeds(program("node").current_dir(&dir).args(["-e", "require('nodemailer')"]));
+    let script: String = NODE_PACKAGES.iter().map(|name| format!("require('{name}');")).collect();
+    let loads = || succeeds(program("node").current_dir(&dir).args(["-e", &script]));
     if !loads() {
         must(program("npm").current_dir(&dir).args(["install", "--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error"]))?;
     }
     if !loads() {
-        bail!("nodemailer cannot be loaded in {}", dir.display());
+        bail!("{} cannot be loaded in {}", NODE_PACKAGES.join(" "), dir.display());
     }
-    println!("    found nodemailer");
+    println!("    found {}", NODE_PACKAGES.join(" "));
     Ok(())
 }
 

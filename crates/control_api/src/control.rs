@@ -10,7 +10,7 @@ use net::CertificateInUse;
 use net::acme::RenewalResult;
 use store::StoreError;
 
-use crate::api::{DnsView, HealthView, KeyView, ServerView, SubmissionFacts};
+use crate::api::{DnsView, HealthView, KeyView, NoticeAnswer, ServerView, SubmissionFacts};
 
 /// A future of a method of [`Control`], which is used as a trait object.
 pub type ControlFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -45,11 +45,11 @@ pub trait Control: Send + Sync {
     /// Tries now what is due.
     fn retry(&self);
 
-    /// Releases a held message, unchanged or wrapped into a message of this server.
+    /// Releases a held message, unchanged or wrapped into a message of this server. Returns the queue ID under which it leaves.
     ///
     /// # Errors
     /// The message cannot be read or written.
-    fn release(&self, id: QueueId, wrapped: bool) -> ControlFuture<'_, Result<(), StoreError>>;
+    fn release(&self, id: QueueId, wrapped: bool) -> ControlFuture<'_, Result<QueueId, StoreError>>;
 
     /// Takes mail of a program on this machine.
     ///
@@ -82,6 +82,12 @@ pub trait Control: Send + Sync {
     /// # Errors
     /// DNS cannot be used.
     fn explain(&self, request: ExplainRequest) -> ControlFuture<'_, Result<Explanation, ControlError>>;
+
+    /// Sends a test notice to the owner, over one channel or all that are set up. Returns what each answered.
+    ///
+    /// # Errors
+    /// There is no running server.
+    fn test_notices(&self, channel: Option<String>) -> ControlFuture<'_, Result<Vec<NoticeAnswer>, ControlError>>;
 
     /// Reads the configuration again. Returns what is in effect now.
     ///

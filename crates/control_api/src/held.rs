@@ -61,11 +61,11 @@ pub(crate) async fn release(
 ) -> Result<Json<Changed>, ApiError> {
     let id: QueueId = parsed("a queue ID", &id)?;
     check_held(&store, id).await?;
-    control.release(id, how.wrapped).await?;
+    let leaves_as = control.release(id, how.wrapped).await?;
     control.retry();
     let form = if how.wrapped { "wrapped in a message of this server" } else { "unchanged" };
     let changed = format!("released message {id}, {form}");
-    recorder.released(&actor, id, &changed);
+    recorder.released(&actor, id, leaves_as, &changed);
     Ok(Json(Changed { changed, warnings: Vec::new() }))
 }
 

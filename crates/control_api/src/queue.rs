@@ -8,10 +8,12 @@ use axum::Json;
 use axum::extract::{Path, State};
 use mail::{Domain, QueueId};
 use net::Clock;
-use store::{ListFilter, ListedMessage, Store};
+use store::{LaneLoad, ListFilter, ListedMessage, Store};
 
 use crate::actor::Actor;
-use crate::api::{Changed, Count, DropQuery, Page, QueueQuery, QueuedMessage, QueuedRecipient, Retry, Totals};
+use crate::api::{
+    Changed, Count, DropQuery, Page, QueueAge, QueueLane, QueueLanes, QueueQuery, QueuedMessage, QueuedRecipient, Retry, Totals,
+};
 use crate::control::Control;
 use crate::error::ApiError;
 use crate::extract::{Body, Params, parsed};
@@ -77,6 +79,14 @@ pub(crate) async fn totals(State(store): State<Store>) -> Result<Json<Totals>, A
         held: totals.held,
         held_bytes: totals.held_bytes,
     }))
+}
+
+/// Returns what waits, by lane and by age.
+pub(crate) async fn lanes(State(store): State<Store>, State(clock): State<Clock>) -> Result<Json<QueueLanes>, ApiError> {
+    let load = store.load(clock.now_ms()).await?;
+    let lane = |lane: &LaneLoad| QueueLane { lane: lane.lane.clone(), recipients: lane.recipients, oldest_ms: lane.oldest_ms };
+    let age = |(age, recipients): &(&str, u64)| QueueAge { age: (*age).to_owned(), recipients: *recipients };
+    Ok(Json(QueueLanes { lanes: load.lanes.iter().map(lane).collect(), ages: load.by_age.iter().map(age).collect() }))
 }
 
 pub(crate) async fn retry(

@@ -39,10 +39,11 @@ impl Recorder {
         self.events.record(self.change(EventKind::ServerChanged, actor).fact(Fact::What, what).fact(Fact::Change, words));
     }
 
-    /// Records that a held message was released.
-    pub fn released(&self, actor: &Actor, id: QueueId, words: &str) {
+    /// Records that a held message was released, and leaves under this queue ID.
+    pub fn released(&self, actor: &Actor, id: QueueId, leaves_as: QueueId, words: &str) {
         tracing::info!(%id, changed = words, by = actor.name, "held message released");
-        self.events.record(self.change(EventKind::Released, actor).of_message(id).fact(Fact::Change, words));
+        let event = self.change(EventKind::Released, actor).of_message(id).fact(Fact::Change, words);
+        self.events.record(event.maybe(Fact::Copies, (leaves_as != id).then_some(leaves_as)));
     }
 
     /// Records that a message was dropped.

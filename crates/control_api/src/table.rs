@@ -6,8 +6,8 @@
 use crate::actor::{Access, Scopes};
 use crate::routes::Routes;
 use crate::{
-    accounts, aliases, certificates, confirmations, dns, domains, explain, facts, health, held, import, keys, messages, metrics, openapi,
-    pauses, queue, random_alias, reports, server, targets, test_message, tokens,
+    accounts, aliases, certificates, confirmations, dns, domains, explain, facts, health, held, import, keys, messages, metrics, notices,
+    openapi, pauses, queue, random_alias, reports, senders, server, targets, test_message, tokens,
 };
 
 /// Whatever can be read, except for aliases and the queue.
@@ -49,6 +49,7 @@ fn alias_routes(routes: Routes) -> Routes {
         .delete("/aliases/{source}", ADD_ALIASES, aliases::remove, "Remove an alias")
         .patch("/aliases/{source}/options", CHANGE_ALIASES, aliases::set_options, "Change options of an alias")
         .post("/aliases/random", CHANGE_ALIASES, random_alias::add, "Make a throw-away address")
+        .patch("/aliases/{source}/senders", CHANGE_ALIASES, senders::change, "Block senders of an alias, or never hold their mail")
         .get("/aliases/test", ALL_ALIASES, aliases::test, "Show where mail to an address goes")
         .get("/aliases/targets", ALL_ALIASES, targets::all, "Check the domains of all targets in DNS")
         .get("/aliases/virtual-file", ALL_ALIASES, aliases::virtual_file, "Show what is wrong in the virtual file")
@@ -75,6 +76,7 @@ fn mail_routes(routes: Routes) -> Routes {
     routes
         .get("/queue", SEE_QUEUE, queue::list, "List queued messages")
         .get("/queue/totals", SEE_QUEUE, queue::totals, "Show the size of the queue")
+        .get("/queue/lanes", SEE_QUEUE, queue::lanes, "Show what waits, by lane and by age")
         .post("/queue/retry", QUEUE, queue::retry, "Retry now")
         .get("/queue/{id}", SEE_QUEUE, queue::show, "Show a queued message")
         .delete("/queue/{id}", QUEUE, queue::remove, "Drop a message or one of its recipients")
@@ -115,5 +117,6 @@ fn server_routes(routes: Routes) -> Routes {
         .post("/test-message", ADMIN, test_message::send, "Send a test message")
         .get("/status", READ, server::status, "Show the state of the server")
         .get("/metrics", READ, metrics::show, "Show the metrics, as Prometheus text or OpenMetrics")
+        .post("/notices/test", ADMIN, notices::test, "Send a test notice to the owner")
         .post("/reload", ADMIN, server::reload, "Read the configuration again")
 }

@@ -2,8 +2,8 @@
 
 mod accounts;
 mod actors;
-mod https;
 mod facts;
+mod https;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -55,8 +55,8 @@ impl Control for TestControl {
     fn retry(&self) {
         self.woken.fetch_add(1, Ordering::SeqCst);
     }
-    fn release(&self, _: QueueId, _: bool) -> ControlFuture<'_, Result<(), store::StoreError>> {
-        Box::pin(async { Ok(()) })
+    fn release(&self, id: QueueId, _: bool) -> ControlFuture<'_, Result<QueueId, store::StoreError>> {
+        Box::pin(async move { Ok(id) })
     }
     fn submit(&self, _: mta::Submission) -> ControlFuture<'_, Result<mta::Submitted, mail::Reply>> {
         Box::pin(async { Err(mail::Reply::new(451, (4, 3, 0), "not here")) })
@@ -74,6 +74,9 @@ impl Control for TestControl {
         None
     }
     fn explain(&self, _: mta::ExplainRequest) -> ControlFuture<'_, Result<mta::Explanation, ControlError>> {
+        Box::pin(async { Err(ControlError::NotRunning) })
+    }
+    fn test_notices(&self, _: Option<String>) -> ControlFuture<'_, Result<Vec<crate::api::NoticeAnswer>, ControlError>> {
         Box::pin(async { Err(ControlError::NotRunning) })
     }
     fn reload(&self) -> ControlFuture<'_, Result<String, ControlError>> {

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::alias::catch_all_key;
 use crate::extension::split;
+use crate::sender_list::SenderList;
 use crate::snapshot::Directory;
 
 /// The options of an alias.
@@ -24,6 +25,12 @@ pub struct AliasOptions {
     /// What the owner notes about it: who has the address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// Senders whose mail is refused: by the reverse-path, or by the From field if all recipients block it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blocked: Option<SenderList>,
+    /// Senders of the From field whose mail is never held.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allowed: Option<SenderList>,
 }
 
 /// Maximum length of a note, in characters.
@@ -31,7 +38,7 @@ pub const NOTE_MAX: usize = 200;
 
 impl From<StrictDomain> for AliasOptions {
     fn from(value: StrictDomain) -> Self {
-        Self { strict_domain: Some(value), note: None }
+        Self { strict_domain: Some(value), ..Self::default() }
     }
 }
 
@@ -75,7 +82,11 @@ impl AliasOptions {
 
     /// Returns the options as text for the operator: `strict domain: hold`.
     pub fn in_words(&self) -> String {
-        let word = |value: &Value| value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
+        let word = |value: &Value| match value {
+            Value::String(text) => text.clone(),
+            Value::Array(items) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" "),
+            other => other.to_string(),
+        };
         let words: Vec<String> =
             self.members().iter().map(|(name, value)| format!("{}: {}", name.replace('_', " "), word(value))).collect();
         words.join(", ")
@@ -158,6 +169,18 @@ impl Directory {
         let keys = [Some(address.key()), bare, Some(catch_all_key(&address.domain))];
         keys.into_iter().flatten().find_map(|key| options.get(&key).and_then(&option))
     }
+
+    /// Whether the alias that takes mail for this address, or its catch-all, blocks a sender.
+    pub fn blocks(&self, address: &Mailbox, sender: &Mailbox) -> bool {
+        let is_in = |options: &AliasOptions| options.blocked.as_ref().is_some_and(|list| list.has(sender)).then_some(());
+        self.alias_option(address, is_in).is_some()
+    }
+
+    /// Whether the alias that takes mail for this address, or its catch-all, never holds mail of a sender.
+    pub fn allows(&self, address: &Mailbox, sender: &Mailbox) -> bool {
+        let is_in = |options: &AliasOptions| options.allowed.as_ref().is_some_and(|list| list.has(sender)).then_some(());
+        self.alias_option(address, is_in).is_some()
+    }
 }
 
 #[cfg(test)]
@@ -178,6 +201,23 @@ mod tests {
         assert_eq!(setting("other@example.test"), Some(StrictDomain::Hold));
         assert_eq!(setting("unset@example.test"), Some(StrictDomain::Hold));
         assert_eq!(setting("me@other.test"), None);
+    }
+
+    #[test]
+    fn senders_are_blocked_and_allowed_by_alias_and_catch_all() {
+        let options = |text: &str| text.parse::<AliasOptions>().unwrap();
+        let alias_options = [
+            ("@example.test".to_owned(), options(r#"{"blocked":["@casino.test"]}"#)),
+            ("me@example.test".to_owned(), options(r#"{"blocked":["ex@friends.test"],"allowed":["news@shop.test"]}"#)),
+        ];
+        let directory = Directory::new(Contents { alias_options: alias_options.into(), ..Contents::default() });
+        let address = |text: &str| Mailbox::parse(text).unwrap();
+        assert!(directory.blocks(&address("me+x@example.test"), &address("win@casino.test")));
+        assert!(directory.blocks(&address("ME@example.test"), &address("Ex@friends.test")));
+        assert!(!directory.blocks(&address("you@example.test"), &address("ex@friends.test")));
+        assert!(directory.allows(&address("me@example.test"), &address("news@shop.test")));
+        assert!(!directory.allows(&address("you@example.test"), &address("news@shop.test")));
+        assert_eq!(options(r#"{"blocked":["B@x.test","@a.test"]}"#).in_words(), "blocked: b@x.test @a.test");
     }
 
     #[test]

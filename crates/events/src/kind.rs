@@ -154,6 +154,9 @@ kinds! {
     Failed "failed" Delivery Warning "failed" "A delivery failed permanently.";
     NotTaken "not-taken" Delivery Info "not accepted while the sender waited" "A target refused a message during cut-through.";
     DsnQueued "dsn-queued" Delivery Info "DSN queued" "A delivery status notification to the sender was queued.";
+    ReportQueued "report-queued" Delivery Info "report queued" "A DMARC or TLS report to another domain was queued.";
+    ReportDelivered "report-delivered" Delivery Info "report delivered" "A TLS report was delivered over HTTPS.";
+    ReportGivenUp "report-given-up" Delivery Warning "report given up" "A DMARC or TLS report could not be sent within a day.";
     Duplicate "duplicate" Delivery Info "not sent again: already delivered or queued" "The same message had been delivered or queued before.";
     UnderWay "under-way" Delivery Info "deferred: the same message is already in flight to the target" "Another session is delivering the same message.";
     InDoubt "in-doubt" Delivery Warning "possible duplicate: the connection was lost before the message was confirmed; resending" "The host may have the message already.";
@@ -161,7 +164,7 @@ kinds! {
     SetAside "set-aside" Delivery Error "a message is unreadable and was set aside; `waypost queue list` shows it" "The content of a queued message cannot be read.";
     HostPaused "host-paused" Delivery Warning "host paused" "A host failed repeatedly; its mail waits.";
     HostResumed "host-resumed" Delivery Info "host resumed" "A paused host accepts mail again.";
-    MailboxPaused "mailbox-paused" Delivery Error "mailbox paused" "A target mailbox was full, disabled or invalid repeatedly; its mail waits.";
+    MailboxPaused "mailbox-paused" Delivery Error "mailbox paused" "A target mailbox is full, so that its mail waits; or it was disabled or invalid several times in a row.";
     MailboxResumed "mailbox-resumed" Delivery Info "mailbox resumed" "A paused mailbox accepts mail again.";
     Released "released" Change Info "held message released" "An owner released a held message.";
     Dropped "dropped" Change Info "message dropped" "An owner dropped a held or queued message.";
@@ -176,6 +179,8 @@ kinds! {
     CertificateFailed "certificate-failed" Server Error "ordering a certificate failed" "A certificate could not be renewed.";
     DnsDrift "dns-drift" Server Warning "DNS records differ from the plan" "A DNS record that mail depends on is missing or wrong.";
     FilterDown "filter-down" Server Error "the spam filter does not answer" "The spam filter does not answer.";
+    TargetWrong "target-wrong" Server Warning "an alias target accepts no mail" "The domain of an alias target does not exist, or accepts no mail.";
+    StoreFailed "store-failed" Server Error "the queue cannot be read or written; retrying" "The database of the queue failed.";
     DiskLow "disk-low" Server Error "the disk is nearly full" "The disk of the data directory is nearly full.";
     HistoryDamaged "history-damaged" Server Error "the history was damaged; a new one begins" "The file of the history could not be read; it was moved aside, and a new one began.";
     EventsLost "events-lost" Server Warning "events are missing from the history" "Events could not be kept: the disk was full, or they came faster than they can be written.";

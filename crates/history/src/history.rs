@@ -99,7 +99,9 @@ impl History {
         let of_thread = shared.clone();
         let run = move || {
             if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| writer.run())).is_err() {
-                tracing::error!("the thread of the history has panicked, which is a bug; please report it with the lines above; mail flows without a history");
+                tracing::error!(
+                    "the thread of the history has panicked, which is a bug; please report it with the lines above; mail flows without a history"
+                );
                 of_thread.line.abandon();
             }
         };

@@ -158,7 +158,8 @@ mod tests {
         db.execute_batch("CREATE TABLE kind_name (id INTEGER PRIMARY KEY, name TEXT UNIQUE); CREATE TABLE fact_name (id INTEGER PRIMARY KEY, name TEXT UNIQUE)")
             .unwrap();
         // A history of another version: other numbers, a name that this one does not know.
-        db.execute_batch("INSERT INTO kind_name VALUES (7, 'delivered'), (8, 'teleported'); INSERT INTO fact_name VALUES (9, 'subject')").unwrap();
+        db.execute_batch("INSERT INTO kind_name VALUES (7, 'delivered'), (8, 'teleported'); INSERT INTO fact_name VALUES (9, 'subject')")
+            .unwrap();
         Names::complete(&db).unwrap()
     }
 

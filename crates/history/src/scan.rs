@@ -95,7 +95,9 @@ impl<'a> Scanner<'a> {
         }
         let (n, columns) = (part.n, row::COLUMNS);
         let from = match expression {
-            Some(_) => format!("clue_{n}(?3) AS clue CROSS JOIN event_{n} ON id = clue.rowid WHERE clue.rowid >= ?1 AND clue.rowid < ?2 ORDER BY clue.rowid"),
+            Some(_) => format!(
+                "clue_{n}(?3) AS clue CROSS JOIN event_{n} ON id = clue.rowid WHERE clue.rowid >= ?1 AND clue.rowid < ?2 ORDER BY clue.rowid"
+            ),
             None => format!("event_{n} WHERE id >= ?1 AND id < ?2 ORDER BY id"),
         };
         let mut statement = self.db.prepare(&format!("SELECT {columns} FROM {from} {direction}"))?;

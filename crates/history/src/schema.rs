@@ -81,9 +81,7 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, HistoryError> {
     db.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     db.set_prepared_statement_cache_capacity(32);
     if is_new {
-        db.execute_batch(&format!(
-            "BEGIN; {TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
-        ))?;
+        db.execute_batch(&format!("BEGIN; {TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"))?;
     }
     Ok(db)
 }

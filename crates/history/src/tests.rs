@@ -304,7 +304,8 @@ async fn counts_by_hour_and_by_alias() {
     assert_eq!(of("guessed@example.test").await, None, "an invented address gets no row");
     assert_eq!(history.alias_uses().await.unwrap().len(), 3);
     let totals = history.totals(NOW_MS, DAY_MS).await.unwrap();
-    let shown: Vec<(i64, EventKind, u64)> = totals.iter().map(|total| ((total.from_ms - NOW_MS) / DAY_MS, total.kind, total.count)).collect();
+    let shown: Vec<(i64, EventKind, u64)> =
+        totals.iter().map(|total| ((total.from_ms - NOW_MS) / DAY_MS, total.kind, total.count)).collect();
     assert!(shown.contains(&(0, EventKind::MessageAccepted, 4)) && shown.contains(&(1, EventKind::MessageAccepted, 1)), "{shown:?}");
     assert!(shown.contains(&(0, EventKind::RecipientRefused, 2)));
     history.close().await;

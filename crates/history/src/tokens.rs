@@ -72,7 +72,9 @@ impl Tokens {
                 Fact::About => self.add('q', value),
                 Fact::Domain => self.name(value),
                 Fact::Subject => self.words(value),
-                Fact::What => value.split_whitespace().for_each(|part| if part.contains('@') { self.address(part) } else { self.name(part) }),
+                Fact::What => {
+                    value.split_whitespace().for_each(|part| if part.contains('@') { self.address(part) } else { self.name(part) })
+                }
                 _ => {}
             }
         }

@@ -124,9 +124,8 @@ pub(crate) fn forget_before(db: &Connection, before_ms: i64) -> rusqlite::Result
 pub(crate) fn totals(db: &Connection, since_ms: i64, step_ms: i64) -> rusqlite::Result<Vec<Total>> {
     let names = Names::load(db)?;
     let (since, step) = (since_ms.div_euclid(HOUR_MS), (step_ms / HOUR_MS).max(1));
-    let mut statement = db.prepare_cached(
-        "SELECT (hour - ?1) / ?2, kind, flow, sum(n) FROM total WHERE hour >= ?1 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
-    )?;
+    let mut statement =
+        db.prepare_cached("SELECT (hour - ?1) / ?2, kind, flow, sum(n) FROM total WHERE hour >= ?1 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3")?;
     let rows = statement.query_map([since, step], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?, row.get(3)?)))?;
     let mut totals = Vec::new();
     for row in rows {

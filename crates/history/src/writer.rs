@@ -86,7 +86,9 @@ impl Writer {
         });
         match opened {
             Ok(file) => writer.file = Some(file),
-            Err(error) => tracing::error!(%error, file = %writer.shared.path.display(), "the history cannot be opened; mail flows without it"),
+            Err(error) => {
+                tracing::error!(%error, file = %writer.shared.path.display(), "the history cannot be opened; mail flows without it")
+            }
         }
         (writer, aside)
     }
@@ -253,7 +255,8 @@ impl OpenFile {
                 schema::create_part(&transaction, part.n)?;
             }
             let n = part.n;
-            let mut event_row = transaction.prepare_cached(&format!("INSERT INTO event_{n} ({}) VALUES ({})", row::COLUMNS, row::VALUES))?;
+            let mut event_row =
+                transaction.prepare_cached(&format!("INSERT INTO event_{n} ({}) VALUES ({})", row::COLUMNS, row::VALUES))?;
             let mut clue_row = transaction.prepare_cached(&format!("INSERT INTO clue_{n} (rowid, tokens) VALUES (?1, ?2)"))?;
             while let Some(event) = events.next_if(|event| !bounds.ends(&part, event.at_ms, self.event_bytes) || part.events() == 0) {
                 let id = part.last_id + 1;

@@ -9,6 +9,7 @@ mod cells;
 mod expose;
 mod format;
 mod measure;
+mod minutes;
 mod state;
 mod words;
 
@@ -16,4 +17,5 @@ pub use catalogue::{CATALOGUE, MetricKind, MetricRow};
 pub use expose::expose;
 pub use format::Exposition;
 pub use measure::Metrics;
-pub use state::{LANES_SHOWN_MAX, ProcessState, ServerState};
+pub use minutes::HourOfFlow;
+pub use state::{ProcessState, ServerState};

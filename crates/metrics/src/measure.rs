@@ -10,6 +10,7 @@ use mail::EnhancedCode;
 use policy::Cause;
 
 use crate::cells::{Counts, Histogram};
+use crate::minutes::{HourOfFlow, Minutes};
 use crate::words;
 
 /// Upper bounds of the time of an acceptance or a hand-over, in milliseconds.
@@ -25,6 +26,7 @@ const SIZE_BYTES: &[u64] = &[1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 
 /// Everything that is counted from events. It is an [`EventSink`].
 #[derive(Debug)]
 pub struct Metrics {
+    minutes: Minutes,
     pub(crate) events: Vec<AtomicU64>,
     pub(crate) connections_refused: Counts,
     pub(crate) logins: Counts,
@@ -54,6 +56,7 @@ impl Default for Metrics {
         let by_cause = || Counts::of(&[words::CAUSES]);
         let by_result = || Counts::of(&[words::RESULTS]);
         Self {
+            minutes: Minutes::default(),
             events: EventKind::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
             connections_refused: by_cause(),
             logins: Counts::of(&[words::LOGINS]),
@@ -85,6 +88,7 @@ impl EventSink for Metrics {
         if let Some(count) = EventKind::ALL.iter().position(|kind| *kind == event.kind).and_then(|place| self.events.get(place)) {
             count.fetch_add(1, Ordering::Relaxed);
         }
+        self.minutes.count(event.kind, event.at_ms);
         match event.kind {
             EventKind::ConnectionRefused => self.connections_refused.add(&[cause(event)]),
             EventKind::SenderRefused => self.senders_refused.add(&[cause(event)]),
@@ -112,6 +116,11 @@ impl EventSink for Metrics {
 }
 
 impl Metrics {
+    /// Returns the flow of the last hour, by minute.
+    pub fn last_hour(&self, now_ms: i64) -> HourOfFlow {
+        self.minutes.read(now_ms)
+    }
+
     /// Counts a message that was accepted.
     fn taken(&self, event: &Event, how: &str) {
         self.accepted.add(&[words::place(words::HOW, how), flow(event)]);

@@ -2,11 +2,10 @@
 //!
 //! Invariant: a part that cannot be read is `None`, and its metrics are left out; a number that is not known is never 0.
 
+use std::sync::Arc;
+
 use net::LookupCounts;
 use store::{BatchCounts, QueueLoad, QueueTotals};
-
-/// Maximum lanes with a label of their own; the rest is `other`.
-pub const LANES_SHOWN_MAX: usize = 20;
 
 /// The state of the server.
 #[derive(Debug, Default)]
@@ -17,8 +16,8 @@ pub struct ServerState {
     pub sessions: Vec<(&'static str, u64)>,
     /// Totals of the queue.
     pub totals: Option<QueueTotals>,
-    /// The queue by lane and age, with at most [`LANES_SHOWN_MAX`] named lanes.
-    pub load: Option<QueueLoad>,
+    /// The queue by lane and age.
+    pub load: Option<Arc<QueueLoad>>,
     /// Recipients in memory.
     pub in_flight: u64,
     /// Delivery workers.

@@ -14,7 +14,8 @@ pub(crate) async fn some_client(dns: &impl Lookup, domain: &str) -> Option<IpAdd
     let mut records = vec![domain.to_owned()];
     for looked in 0..TERMS_MAX {
         let domain = records.get(usize::try_from(looked).ok()?)?.clone();
-        let Some(record) = dns.txt(&domain).await.ok().and_then(|texts| SpfRecord::parse(texts.iter().find(|text| spf::is_spf(text))?).ok())
+        let Some(record) =
+            dns.txt(&domain).await.ok().and_then(|texts| SpfRecord::parse(texts.iter().find(|text| spf::is_spf(text))?).ok())
         else {
             continue;
         };

@@ -7,9 +7,9 @@
 use std::sync::Arc;
 
 use directory::Directory;
-use events::Events;
+use events::{Event, EventKind, Events};
 use net::Clock;
-use store::Store;
+use store::{Store, StoreError};
 
 use crate::settings::{LiveSettings, Settings};
 use crate::support::directory_cache::LiveDirectory;
@@ -37,6 +37,11 @@ pub(crate) struct Snapshot {
 }
 
 impl Shared {
+    /// Records that the store failed; the log line says what could not be done.
+    pub fn record_store_failure(&self, error: &StoreError) {
+        self.events.record_with(|| Event::new(EventKind::StoreFailed, self.clock.now_ms()).reason(Some(error.to_string())));
+    }
+
     /// The settings and the directory in force now.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot { settings: self.settings.load_full(), directory: self.directory.current() }

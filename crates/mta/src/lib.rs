@@ -18,6 +18,7 @@ mod support;
 pub use accept::gmail_confirmation::{Confirmation, Confirmations};
 pub use accept::local::{LocalNames, Submission, Submitted, Submitter};
 pub use accept::release::Releaser;
+pub use deliver::direct::DirectSender;
 pub use deliver::pauses::Pauses;
 pub use explain::explainer::{Explainer, OfflineParts};
 pub use explain::explanation::{

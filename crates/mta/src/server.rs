@@ -27,6 +27,7 @@ use crate::context::Shared;
 use crate::deliver::breakers::Breakers;
 use crate::deliver::clock_step::{self, ClockSteps};
 use crate::deliver::connection_limit::ConnectionLimits;
+use crate::deliver::direct::DirectSender;
 use crate::deliver::ipv6::Ipv6Fitness;
 use crate::deliver::lane::Lanes;
 use crate::deliver::mta_sts::{self, StsPolicies};
@@ -195,6 +196,11 @@ impl Server {
     pub fn explainer(&self) -> Explainer {
         let (inbound, outbound, sessions) = (self.inbound.clone(), self.outbound.clone(), self.sessions.clone());
         Explainer::running(RunningParts { inbound, outbound, sessions })
+    }
+
+    /// Returns what sends letters past the queue.
+    pub fn direct_sender(&self) -> DirectSender {
+        DirectSender(self.outbound.clone())
     }
 
     /// Returns the paused hosts and mailboxes.

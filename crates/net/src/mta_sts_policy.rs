@@ -29,7 +29,7 @@ async fn fetch(resolver: &Resolver, tls: &ClientTls, domain: &Domain, at: HttpsO
     let host = Domain::parse(&format!("mta-sts.{domain}")).map_err(|e| HttpsError::Unreachable(e.to_string()))?;
     let request = Request::get("/.well-known/mta-sts.txt").header("host", host.as_str()).header("user-agent", "waypost");
     let request = request.body(Full::new(Bytes::new())).map_err(|error| HttpsError::Unreachable(error.to_string()))?;
-    let client = HttpsClient { resolver, tls, options: at };
+    let client = HttpsClient::new(resolver, tls, at);
     let answered = send(client, &host, request).await?;
     let response = &answered.response;
     if response.status() != hyper::StatusCode::OK {

@@ -40,7 +40,7 @@ async fn post(resolver: &Resolver, tls: &ClientTls, upload: ReportUpload<'_>, at
     let authority = if at.port == 443 { host.to_string() } else { format!("{host}:{}", at.port) };
     let request = Request::post(target).header("host", authority).header("user-agent", "waypost").header("content-type", media_type);
     let request = request.body(Full::new(body)).map_err(|error| HttpsError::Unreachable(error.to_string()))?;
-    let client = HttpsClient { resolver, tls, options: at };
+    let client = HttpsClient::new(resolver, tls, at);
     let answered = send(client, host, request).await?;
     let status = answered.response.status();
     if status.is_success() { Ok(()) } else { Err(HttpsError::Answer(format!("{host} answers {status}"))) }

@@ -57,6 +57,18 @@
     setTimeout(() => delete form.dataset.sent, 3000);
   });
 
+  // data-copies on a form that makes an address: it is copied as soon as it exists. The clipboard gets a promise, since it only takes what a click began.
+  document.addEventListener('submit', async (event) => {
+    const form = event.target;
+    if (!('copies' in form.dataset) || !navigator.clipboard || !window.ClipboardItem) return;
+    event.preventDefault();
+    const made = fetch(form.action, { method: 'POST', headers: { accept: 'application/json' }, body: new URLSearchParams(new FormData(form)) })
+      .then((answer) => (answer.ok ? answer.json() : Promise.reject(answer.status)));
+    const words = made.then((found) => new Blob([found.address], { type: 'text/plain' }));
+    try { await navigator.clipboard.write([new ClipboardItem({ 'text/plain': words })]); } catch { /* The page shows the address with a button. */ }
+    made.then((found) => location.assign(found.place), () => form.submit());
+  });
+
   document.addEventListener('htmx:after:swap', () => show(document));
   show(document);
   setInterval(() => showTimes(document), 30000);

@@ -11,6 +11,7 @@ use fluent_bundle::concurrent::FluentBundle;
 use fluent_bundle::{FluentArgs, FluentResource};
 use maud::{Markup, PreEscaped, Render};
 
+use crate::components::visible;
 use crate::language::Language;
 
 /// Lists the files of texts: each in every language.
@@ -31,8 +32,15 @@ texts! {
     "queue",
     "aliases",
     "checks",
+    "people",
+    "reports",
+    "server",
     "setup",
+    "welcome",
 }
+
+/// Maximum length of a string among the values of a text, in characters.
+const STRING_CHARS: usize = 400;
 
 /// Around the number of a part of [`Text::rich`].
 const PART: (char, char) = ('\u{e000}', '\u{e001}');
@@ -54,8 +62,13 @@ impl Text {
         bundle(self.0).has_message(key)
     }
 
-    /// Returns a text with values: numbers are grouped, strings isolated (UAX #9 s.2.4).
+    /// Returns a text with values: numbers are grouped; strings are cut, cleaned and isolated (UAX #9 s.2.4), since they may come from mail.
     pub(crate) fn with<const N: usize>(self, key: &str, values: [(&'static str, Value<'_>); N]) -> String {
+        self.plain(key, values.map(|(name, value)| (name, isolated(value))))
+    }
+
+    /// Returns a text with values of our own, such as a span of time.
+    pub(crate) fn plain<const N: usize>(self, key: &str, values: [(&'static str, Value<'_>); N]) -> String {
         let args: FluentArgs<'_> = values.into_iter().collect();
         self.format(key, Some(&args)).into_owned()
     }
@@ -67,7 +80,7 @@ impl Text {
         parts: [(&'static str, Markup); N],
         values: [(&'static str, Value<'_>); M],
     ) -> Markup {
-        let mut args: FluentArgs<'_> = values.into_iter().collect();
+        let mut args: FluentArgs<'_> = values.map(|(name, value)| (name, isolated(value))).into_iter().collect();
         for (n, (name, _)) in parts.iter().enumerate() {
             args.set(*name, format!("{}{n}{}", PART.0, PART.1));
         }
@@ -97,6 +110,14 @@ impl Text {
     }
 }
 
+/// Between the marks of an isolate: first strong isolate, pop directional isolate.
+fn isolated(value: Value<'_>) -> Value<'static> {
+    match value {
+        Value::String(text) => Value::from(format!("\u{2068}{}\u{2069}", visible(&text, STRING_CHARS))),
+        other => other.into_owned(),
+    }
+}
+
 fn bundle(language: Language) -> &'static Bundle {
     static BUNDLES: OnceLock<[Bundle; 2]> = OnceLock::new();
     let [english, chinese] = BUNDLES.get_or_init(|| [read(Language::English, ENGLISH), read(Language::Chinese, CHINESE)]);
@@ -111,7 +132,6 @@ fn read(language: Language, files: &[&str]) -> Bundle {
     bundle.set_use_isolating(false);
     bundle.set_formatter(Some(|value, _| match value {
         Value::Number(number) if number.value.fract() == 0.0 && number.value.abs() < 1e15 => Some(grouped(number.value as i64)),
-        Value::String(text) if !text.starts_with(PART.0) => Some(format!("\u{2068}{text}\u{2069}")),
         _ => None,
     }));
     for file in files {

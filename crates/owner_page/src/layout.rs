@@ -6,7 +6,7 @@ use axum::response::{Html, IntoResponse, Response};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::assets::{APP, HTMX, ICON, STYLE};
-use crate::components::{Mark, hidden, icon, notice};
+use crate::components::{Mark, hidden, icon, notice, visible};
 use crate::language::Language;
 use crate::outcome::{Flash, clear_flash};
 use crate::preferences::Theme;
@@ -85,7 +85,7 @@ pub(crate) fn page(frame: &Frame, visitor: Option<(&Visitor, Item)>, title: &str
 
 fn document(frame: &Frame, visitor: Option<(&Visitor, Item)>, title: &str, content: Markup) -> Markup {
     let text = frame.text;
-    let window = text.with("page-title", [("screen", title.to_owned().into()), ("host", frame.hostname.to_string().into())]);
+    let window = text.plain("page-title", [("screen", visible(title, 100).into()), ("host", frame.hostname.to_string().into())]);
     html! {
         (DOCTYPE)
         html lang=(text) data-theme=(frame.theme.name()) {
@@ -95,7 +95,7 @@ fn document(frame: &Frame, visitor: Option<(&Visitor, Item)>, title: &str, conte
                 meta name="color-scheme" content="light dark";
                 meta name="robots" content="noindex";
                 meta name="htmx-config" content=r#"{"includeIndicatorCSS":false,"history":"reload","defaultTimeout":30000}"#;
-                title { (window.replace(['\u{2068}', '\u{2069}'], "")) }
+                title { (window.replace(['\u{2068}', '\u{2069}', '\u{fffd}'], "")) }
                 link rel="icon" type="image/svg+xml" href=(ICON.path());
                 link rel="stylesheet" href=(STYLE.path());
                 script src=(HTMX.path()) defer {}

@@ -42,28 +42,25 @@ pub(crate) fn relative_text(text: Text, at_ms: i64, now_ms: i64) -> String {
         return text.say(key).into_owned();
     }
     let span = span(text, distance_s);
-    if at_ms > now_ms { text.with("time-in", [("span", span.into())]) } else { text.with("time-ago", [("span", span.into())]) }
-        .replace(['\u{2068}', '\u{2069}'], "")
+    if at_ms > now_ms { text.plain("time-in", [("span", span.into())]) } else { text.plain("time-ago", [("span", span.into())]) }
 }
 
 /// Returns a duration in its largest whole unit.
 pub(crate) fn span(text: Text, seconds: i64) -> String {
     let in_unit = |unit: i64| ("n", (seconds / unit).into());
     match seconds {
-        ..MINUTE_S => text.with("span-seconds", [in_unit(1)]),
-        ..HOUR_S => text.with("span-minutes", [in_unit(MINUTE_S)]),
-        ..DAY_S => text.with("span-hours", [in_unit(HOUR_S)]),
-        _ => text.with("span-days", [in_unit(DAY_S)]),
+        ..MINUTE_S => text.plain("span-seconds", [in_unit(1)]),
+        ..HOUR_S => text.plain("span-minutes", [in_unit(MINUTE_S)]),
+        ..DAY_S => text.plain("span-hours", [in_unit(HOUR_S)]),
+        _ => text.plain("span-days", [in_unit(DAY_S)]),
     }
 }
 
 /// Returns the duration of a step, from milliseconds.
 pub(crate) fn step(text: Text, took_ms: i64) -> String {
     match took_ms {
-        ..1000 => text.with("span-milliseconds", [("n", took_ms.max(0).into())]),
-        ..60_000 => text
-            .with("span-tenths", [("n", format!("{}.{}", took_ms / 1000, took_ms % 1000 / 100).into())])
-            .replace(['\u{2068}', '\u{2069}'], ""),
+        ..1000 => text.plain("span-milliseconds", [("n", took_ms.max(0).into())]),
+        ..60_000 => text.with("span-tenths", [("n", format!("{}.{}", took_ms / 1000, took_ms % 1000 / 100).into())]),
         _ => span(text, took_ms / 1000),
     }
 }
@@ -118,12 +115,12 @@ fn of_ms(at_ms: i64) -> Option<OffsetDateTime> {
 pub(crate) fn size(text: Text, bytes: u64) -> String {
     let tenths = |unit: u64| ("n", format!("{}.{}", bytes / unit, bytes % unit * 10 / unit).into());
     let sized = match bytes {
-        ..1024 => return text.with("size-bytes", [("n", bytes.into())]),
-        ..1_048_576 => text.with("size-kib", [tenths(1024)]),
-        ..1_073_741_824 => text.with("size-mib", [tenths(1_048_576)]),
-        _ => text.with("size-gib", [tenths(1_073_741_824)]),
+        ..1024 => return text.plain("size-bytes", [("n", bytes.into())]),
+        ..1_048_576 => text.plain("size-kib", [tenths(1024)]),
+        ..1_073_741_824 => text.plain("size-mib", [tenths(1_048_576)]),
+        _ => text.plain("size-gib", [tenths(1_073_741_824)]),
     };
-    sized.replace(['\u{2068}', '\u{2069}'], "")
+    sized
 }
 
 #[cfg(test)]

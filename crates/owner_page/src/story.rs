@@ -40,8 +40,8 @@ impl Ending {
             "message-accepted" | "report-stored" | "gmail-confirmation" => Self::Accepted,
             "deferred" | "held-back" | "under-way" | "in-doubt" | "rewritten" => Self::Waiting,
             "message-held" => Self::Held,
-            "connection-refused" | "sender-refused" | "recipient-refused" | "content-deferred" | "content-not-stored" | "message-refused"
-            | "message-not-stored" | "signature-broken" | "login-refused" | "tls-failed" | "not-taken" => Self::Refused,
+            "connection-refused" | "sender-refused" | "recipient-refused" | "content-deferred" | "content-not-stored"
+            | "message-refused" | "message-not-stored" | "signature-broken" | "login-refused" | "tls-failed" | "not-taken" => Self::Refused,
             "failed" | "set-aside" => Self::Failed,
             "released" => Self::Released,
             "dropped" | "auto-reply-dropped" | "held-expired" => Self::Dropped,
@@ -177,10 +177,10 @@ fn small_facts(text: Text, event: &Event) -> Vec<Markup> {
         facts.push(html! { (text.say("fact-client")) " " (mono(&client.to_string())) });
     }
     if let Some(n) = number(Fact::Attempt) {
-        facts.push(html! { (text.with("fact-attempt", [("n", n.into())])) });
+        facts.push(html! { (text.plain("fact-attempt", [("n", n.into())])) });
     }
     if let Some(s) = number(Fact::RetryInS) {
-        facts.push(html! { (text.with("fact-again", [("span", moment::span(text, s).into())])) });
+        facts.push(html! { (text.plain("fact-again", [("span", moment::span(text, s).into())])) });
     }
     if let Some(tls) = event.get(Fact::Tls) {
         facts.push(html! { (cut(tls, 60)) });
@@ -192,10 +192,10 @@ fn small_facts(text: Text, event: &Event) -> Vec<Markup> {
         facts.push(html! { (text.say("fact-score")) " " (cut(score, 20)) });
     }
     if let Some(ms) = number(Fact::TookMs) {
-        facts.push(html! { (text.with("fact-took", [("span", moment::step(text, ms).into())])) });
+        facts.push(html! { (text.plain("fact-took", [("span", moment::step(text, ms).into())])) });
     }
     if let Some(ms) = number(Fact::AgeMs) {
-        facts.push(html! { (text.with("fact-age", [("span", moment::step(text, ms).into())])) });
+        facts.push(html! { (text.plain("fact-age", [("span", moment::step(text, ms).into())])) });
     }
     facts
 }
@@ -216,7 +216,10 @@ mod tests {
 
     #[test]
     fn what_others_wrote_is_quoted_and_escaped() {
-        let event = Event::new(EventKind::Failed, 0).host("<b>mx").target("\u{202e}x@y.test").reply("550 <script>alert(1)</script> http://evil.test/");
+        let event = Event::new(EventKind::Failed, 0)
+            .host("<b>mx")
+            .target("\u{202e}x@y.test")
+            .reply("550 <script>alert(1)</script> http://evil.test/");
         let text = Text(Language::English);
         let shown = format!("{}{}", sentence(text, &event).0, details(text, &event).0);
         assert!(!shown.contains("<script>") && !shown.contains("<b>") && !shown.contains("<a") && !shown.contains('\u{202e}'), "{shown}");

@@ -103,7 +103,18 @@ pub fn decide_recipient(
             "relaying denied: this server accepts mail for its own domains only; log in on port 587 or 465 to send",
         ));
     }
-    hosted(directory, postmaster, mailbox)
+    let accepted = hosted(directory, postmaster, mailbox)?;
+    match (&accepted, reverse_path.mailbox()) {
+        (AcceptedRecipient::Alias { alias, .. }, Some(sender)) if client.login.is_none() && directory.blocks(alias, sender) => {
+            Err(blocked())
+        }
+        _ => Ok(accepted),
+    }
+}
+
+/// The reply to a sender that the alias of a recipient blocks.
+pub fn blocked() -> Reply {
+    Reply::new(550, (5, 7, 1), "the recipient does not accept mail from this sender")
 }
 
 /// A return address accepts DSNs only, and only with our signature: it is not a way to relay. An automatic reply of the mailbox behind an alias
@@ -198,5 +209,31 @@ mod tests {
             assert_eq!(code(broken, false, to), want, "{to}");
         }
         assert_eq!(code("owner@x.test root\n", false, "abuse@x.test"), 451, "its mail goes to the postmaster, whose alias is broken");
+    }
+
+    #[test]
+    fn a_blocked_sender_is_refused_and_others_are_not() {
+        let file = virtual_file::parse(
+            "me@x.test foo@g.test\nyou@x.test foo@g.test\n# options: me@x.test {\"blocked\":[\"@casino.test\"]}\n",
+            None,
+        );
+        let directory = Directory::new(Contents {
+            domains: vec![HostedDomain { name: "x.test".parse().unwrap(), enabled: true }],
+            aliases: file.aliases.into_iter().map(|(alias, _)| alias).collect(),
+            alias_options: file.alias_options.into_iter().map(|(source, options)| (source.key(), options)).collect(),
+            ..Contents::default()
+        });
+        let srs = Srs { domain: "fwd.x.test".parse().unwrap(), secrets: Vec::new(), mac: |_, _| Vec::new() };
+        let rules = Rules { directory: &directory, postmaster: None, srs: &srs, now_unix_s: 0 };
+        let decided = |login: Option<&str>, from: &str, to: &str| {
+            let from = from.parse().map(ReversePath::Mailbox).unwrap_or(ReversePath::Null);
+            let decided = decide_recipient(rules, Client { login }, &from, &ForwardPath::Mailbox(to.parse().unwrap()));
+            decided.map_or_else(|reply| reply.to_string(), |_| "250".into())
+        };
+        assert!(decided(None, "win@mail.casino.test", "ME@x.test").starts_with("550 5.7.1 the recipient does not accept mail"));
+        assert_eq!(decided(None, "win@mail.casino.test", "you@x.test"), "250");
+        assert_eq!(decided(None, "friend@y.test", "me@x.test"), "250");
+        assert_eq!(decided(None, "", "me@x.test"), "250", "a DSN has no sender to block");
+        assert_eq!(decided(Some("you@x.test"), "win@casino.test", "me@x.test"), "250", "an account may write to any address here");
     }
 }

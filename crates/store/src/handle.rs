@@ -11,19 +11,22 @@ use std::thread;
 
 use mail::QueueId;
 use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::batches::{BatchCounts, Batches};
 use crate::content::{Content, Spool};
 use crate::data_dir::{self, DataDir, Swept};
 use crate::error::StoreError;
 use crate::room::Room;
-use crate::sqlite;
+use crate::sqlite::{self, QueueLoad};
 use crate::threads::Threads;
 use crate::writer::{LINE_MAX, Operation, WriteJob, WriteOutcome, Writer, run_checkpoints};
 
 /// Maximum queries that wait for the reader.
 const READ_LINE_MAX: usize = 1024;
+
+/// The last answer about what waits, and until when it is used, in Unix milliseconds.
+type KnownLoad = Arc<Mutex<Option<(i64, Arc<QueueLoad>)>>>;
 
 type Query = Box<dyn FnOnce(&Connection) + Send>;
 
@@ -35,6 +38,7 @@ pub struct Store {
     content: Arc<PathBuf>,
     room: Arc<Room>,
     batches: Arc<Batches>,
+    pub(crate) load: KnownLoad,
     threads: Threads,
     _owner: Arc<Owner>,
 }
@@ -90,7 +94,7 @@ impl Store {
         let (stopped, kept) = (stop.clone(), room.clone());
         let checkpoints = threads.start("store-log", move || run_checkpoints(checkpoint_db, log, stopped, kept))?;
         let owner = Owner { stop, checkpoints, _lock: directory.lock };
-        Ok(Self { writes, reads, content, room, batches, threads, _owner: Arc::new(owner) })
+        Ok(Self { writes, reads, content, room, batches, load: KnownLoad::default(), threads, _owner: Arc::new(owner) })
     }
 
     /// Waits until a thread of the store panics, and returns its name. Nothing can be acknowledged from then on: the process must restart.

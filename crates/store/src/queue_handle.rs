@@ -2,6 +2,8 @@
 //!
 //! Invariant: every change is committed when its method returns; [`Committed`] is returned only after a commit.
 
+use std::sync::Arc;
+
 use mail::{Domain, QueueId};
 
 use crate::error::StoreError;
@@ -11,6 +13,18 @@ use crate::message::{
 };
 use crate::sqlite::{self, LaneDue, QueueLoad, RetryScope};
 use crate::writer::{Operation, WriteOutcome};
+
+/// Lanes that are named in a [`QueueLoad`].
+const LANES_MAX: usize = 20;
+
+/// Minimum time for which a [`QueueLoad`] is used, in milliseconds.
+const LOAD_FOR_MS: i64 = 2_000;
+
+/// Maximum time for which a [`QueueLoad`] is used, in milliseconds.
+const LOAD_FOR_MAX_MS: i64 = 60_000;
+
+/// Queued recipients that make this time a millisecond longer.
+const RECIPIENTS_PER_MS: i64 = 100;
 
 impl Store {
     /// Commits messages; they are on disk, synced, when this returns. Claims end at `lease_ms`.
@@ -123,9 +137,18 @@ impl Store {
         self.read(sqlite::totals).await
     }
 
-    /// Returns what waits, by lane and by age: the largest `lanes_max` lanes, then the sum of the others. The cost grows with the length of the queue, and
-    /// other queries wait meanwhile: callers must not repeat it often.
-    pub async fn load(&self, now_ms: i64, lanes_max: usize) -> Result<QueueLoad, StoreError> {
-        self.read(move |db| sqlite::load(db, now_ms, lanes_max)).await
+    /// Returns what waits, by lane and by age: the largest 20 lanes, then the sum of the others. The cost grows with the length of the queue, and other
+    /// queries wait meanwhile, so the answer may be some seconds old: 2 for a short queue, 12 for a million recipients.
+    pub async fn load(&self, now_ms: i64) -> Result<Arc<QueueLoad>, StoreError> {
+        let mut known = self.load.lock().await;
+        if let Some((until_ms, load)) = &*known
+            && (*until_ms - LOAD_FOR_MAX_MS..*until_ms).contains(&now_ms)
+        {
+            return Ok(load.clone());
+        }
+        let recipients = i64::try_from(self.totals().await?.recipients).unwrap_or(i64::MAX);
+        let load = Arc::new(self.read(move |db| sqlite::load(db, now_ms, LANES_MAX)).await?);
+        *known = Some((now_ms + (LOAD_FOR_MS + recipients / RECIPIENTS_PER_MS).min(LOAD_FOR_MAX_MS), load.clone()));
+        Ok(load)
     }
 }

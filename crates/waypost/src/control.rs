@@ -2,13 +2,18 @@
 //!
 //! Invariant: both release and take mail by the same code of `mta`; what only a running server has is [`ControlError::NotRunning`] offline.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use control_api::api::NoticeAnswer;
 use control_api::api::{DnsView, HealthView, ServerView, SubmissionFacts};
 use control_api::{Control, ControlError, ControlFuture, DnsInputs};
 use mail::{Domain, Mailbox, QueueId, Reply};
 use mta::settings::LiveSettings;
-use mta::{Confirmation, Confirmations, ExplainRequest, Explainer, Explanation, LiveDirectory, OfflineParts, Pauses, Releaser, Server, Status, Submission, Submitted, Submitter};
+use mta::{
+    Confirmation, Confirmations, ExplainRequest, Explainer, Explanation, LiveDirectory, OfflineParts, Pauses, Releaser, Server, Status,
+    Submission, Submitted, Submitter,
+};
 use net::acme::RenewalResult;
 use net::{CertificateInUse, CertificateSources, ClientTls, Clock, Resolver, TlsError};
 use store::{Store, StoreError};
@@ -18,6 +23,7 @@ use crate::dns_state::DnsState;
 use crate::serve::certificates::ServerCertificates;
 use crate::serve::health::Health;
 use crate::serve::metrics::Scraper;
+use crate::serve::notices::{ChannelAnswer, Notices};
 use crate::serve::reload::Reloader;
 use crate::server_facts;
 
@@ -100,7 +106,7 @@ impl Control for OfflineControl {
 
     fn retry(&self) {}
 
-    fn release(&self, id: QueueId, wrapped: bool) -> ControlFuture<'_, Result<(), StoreError>> {
+    fn release(&self, id: QueueId, wrapped: bool) -> ControlFuture<'_, Result<QueueId, StoreError>> {
         Box::pin(self.mail.releaser.release(id, wrapped))
     }
 
@@ -129,6 +135,10 @@ impl Control for OfflineControl {
             let explainer = self.explaining.explainer().map_err(|error| ControlError::Failed(format!("{error:#}")))?;
             Ok(explainer.explain(request).await)
         })
+    }
+
+    fn test_notices(&self, _: Option<String>) -> ControlFuture<'_, Result<Vec<NoticeAnswer>, ControlError>> {
+        Box::pin(async { Err(ControlError::NotRunning) })
     }
 
     fn reload(&self) -> ControlFuture<'_, Result<String, ControlError>> {
@@ -175,6 +185,8 @@ pub struct ServerParts {
     pub certificates: Arc<ServerCertificates>,
     /// Reads the configuration again.
     pub reloader: Arc<Reloader>,
+    /// Notices to the owner.
+    pub notices: Arc<Notices>,
     /// What the server's own checks find.
     pub health: Health,
     /// The metrics.
@@ -217,6 +229,8 @@ impl Control for ServerControl {
             "running": true,
             "version": env!("CARGO_PKG_VERSION"),
             "sessions": status.sessions,
+            "sessions_by_listener": BTreeMap::from(status.sessions_by_listener),
+            "last_hour": BTreeMap::from_iter(self.parts.scraper.last_hour().rows),
             "in_flight": status.in_flight,
             "workers": status.workers,
             "connections": status.connections,
@@ -231,7 +245,7 @@ impl Control for ServerControl {
         (self.retry)();
     }
 
-    fn release(&self, id: QueueId, wrapped: bool) -> ControlFuture<'_, Result<(), StoreError>> {
+    fn release(&self, id: QueueId, wrapped: bool) -> ControlFuture<'_, Result<QueueId, StoreError>> {
         Box::pin(self.mail.releaser.release(id, wrapped))
     }
 
@@ -261,6 +275,13 @@ impl Control for ServerControl {
 
     fn explain(&self, request: ExplainRequest) -> ControlFuture<'_, Result<Explanation, ControlError>> {
         Box::pin(async move { Ok(self.explainer.explain(request).await) })
+    }
+
+    fn test_notices(&self, channel: Option<String>) -> ControlFuture<'_, Result<Vec<NoticeAnswer>, ControlError>> {
+        Box::pin(async move {
+            let view = |answer: ChannelAnswer| NoticeAnswer { channel: answer.channel.to_owned(), ok: answer.ok, answer: answer.answer };
+            Ok(self.parts.notices.test(channel.as_deref()).await.into_iter().map(view).collect())
+        })
     }
 
     fn reload(&self) -> ControlFuture<'_, Result<String, ControlError>> {

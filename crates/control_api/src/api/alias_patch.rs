@@ -2,11 +2,11 @@
 //!
 //! Invariant: its schema has the members of [`AliasOptions`], with the words that it accepts.
 
-use directory::{NOTE_MAX, StrictDomain};
+use directory::{NOTE_MAX, SENDERS_MAX, StrictDomain};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::{PartialSchema, ToSchema};
 
 /// Options of an alias to change: a value sets one, null unsets it.
@@ -17,6 +17,11 @@ pub struct AliasPatch(pub Map<String, Value>);
 impl PartialSchema for AliasPatch {
     fn schema() -> RefOr<Schema> {
         let text_or_null = || ObjectBuilder::new().schema_type(SchemaType::from_iter([Type::String, Type::Null]));
+        let senders = |what: &str| {
+            let list = ArrayBuilder::new().items(ObjectBuilder::new().schema_type(Type::String)).max_items(Some(SENDERS_MAX));
+            let list = list.schema_type(SchemaType::from_iter([Type::Array, Type::Null]));
+            list.description(Some(format!("Senders {what}: shop@example.com, or @example.com for a domain and those below it.")))
+        };
         let words = StrictDomain::WORDS.iter().map(|(_, word)| Value::from(*word)).chain([Value::Null]);
         let strict = text_or_null().enum_values(Some(words)).description(Some(
             "What to do with mail of a domain with a strict DMARC policy that would fail at the target; null: as configured.",
@@ -25,7 +30,7 @@ impl PartialSchema for AliasPatch {
             .max_length(Some(NOTE_MAX))
             .pattern(Some("^[^\\u0000-\\u001f\\u007f-\\u009f]*$"))
             .description(Some("What the owner notes about it, on one line."));
-        ObjectBuilder::new().property("strict_domain", strict).property("note", note).into()
+        ObjectBuilder::new().property("strict_domain", strict).property("note", note).property("blocked", senders("whose mail is refused")).property("allowed", senders("whose mail is never held")).into()
     }
 }
 
@@ -39,7 +44,12 @@ mod tests {
 
     #[test]
     fn the_schema_has_every_option() {
-        let all = AliasOptions { strict_domain: Some(StrictDomain::Hold), note: Some("a shop".into()) };
+        let all = AliasOptions {
+            strict_domain: Some(StrictDomain::Hold),
+            note: Some("a shop".into()),
+            blocked: Some(Default::default()),
+            allowed: Some(Default::default()),
+        };
         let schema = serde_json::to_value(AliasPatch::schema()).unwrap();
         let described: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();
         let mut members: Vec<String> = all.members().keys().cloned().collect();

@@ -117,6 +117,20 @@ pub struct Enable {
     pub enabled: bool,
 }
 
+/// Senders to add to the lists of an alias, or to remove: each an address, or `@` and a domain.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SendersChange {
+    /// Refuse their mail.
+    pub block: Vec<String>,
+    /// No longer refuse it.
+    pub unblock: Vec<String>,
+    /// Never hold their mail.
+    pub allow: Vec<String>,
+    /// Hold it if it is doubtful.
+    pub disallow: Vec<String>,
+}
+
 /// Selects the address to test.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]

@@ -80,6 +80,35 @@ pub struct Totals {
     pub held_bytes: u64,
 }
 
+/// What waits, by lane and by age.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct QueueLanes {
+    /// The 20 largest lanes, by size; then, if there are more, the sum of all others.
+    pub lanes: Vec<QueueLane>,
+    /// All of it by age, the youngest first.
+    pub ages: Vec<QueueAge>,
+}
+
+/// What waits in one lane.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct QueueLane {
+    /// The recipients' domain; null is the sum of all other lanes.
+    pub lane: Option<String>,
+    /// Recipients that wait or are being delivered.
+    pub recipients: u64,
+    /// Age of the oldest message, in milliseconds.
+    pub oldest_ms: i64,
+}
+
+/// What waits, of one age.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct QueueAge {
+    /// Maximum age: 1m, 10m, 1h, 4h, 1d; or older.
+    pub age: String,
+    /// Recipients of this age.
+    pub recipients: u64,
+}
+
 /// Selects what to retry now: exactly one of the three.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]

@@ -14,10 +14,10 @@ fn state() -> ServerState {
         version: "1.2.3",
         sessions: vec![("mx", 3), ("submission", 0)],
         totals: Some(QueueTotals { messages: 7, ..QueueTotals::default() }),
-        load: Some(QueueLoad {
+        load: Some(Arc::new(QueueLoad {
             lanes: vec![LaneLoad { lane: Some("inbox.test".into()), recipients: 5, oldest_ms: 90_500 }],
             by_age: vec![("1m", 4), ("older", 1)],
-        }),
+        })),
         certificates: vec![("mx.example.test".into(), 1_800_000_000)],
         disk: Some([10, 100]),
         dns: LookupCounts { answered: 4, failed: 1, total_ms: 1500 },

@@ -54,10 +54,14 @@ pub(crate) fn judge(authenticated: &Authenticated, directory: &Directory, forwar
                 // A DSN. Its target would refuse it in this form, so it is wrapped.
                 return Ok(Treatment::Wrapped);
             }
-            let from: Vec<Domain> = from_addresses(content)?.into_iter().map(|mailbox| mailbox.domain).collect();
+            let from = from_addresses(content)?;
             if from.is_empty() {
                 return Err(Reply::new(550, (5, 6, 0), "the From field has no address"));
             }
+            if is_for_each_alias(received, |alias| from.iter().any(|author| directory.blocks(alias, author))) {
+                return Err(policy::blocked());
+            }
+            let from: Vec<Domain> = from.into_iter().map(|mailbox| mailbox.domain).collect();
             // All recipients get the same treatment: the strictest setting of their aliases applies.
             let strict = settings_of
                 .filter_map(|alias| directory.alias_option(alias, |options| options.strict_domain))
@@ -69,9 +73,44 @@ pub(crate) fn judge(authenticated: &Authenticated, directory: &Directory, forwar
     })
 }
 
-/// Combines the judgement with the filter's verdict.
-pub(crate) fn decide(filtered: &Filtered, judged: Result<Treatment, Reply>) -> Result<Treatment, Reply> {
-    judged.and_then(|treatment| with_verdict(treatment, filtered.answer.verdict.clone(), &filtered.authenticated.proof))
+/// Combines the judgement with the filter's verdict, and with the senders that the recipients never want held.
+pub(crate) fn decide(filtered: &Filtered, judged: Result<Treatment, Reply>, directory: &Directory) -> Result<Treatment, Reply> {
+    let judged = judged?;
+    let (verdict, authenticated) = (filtered.answer.verdict.clone(), &filtered.authenticated);
+    let would_hold = matches!(judged, Treatment::Held(_)) || matches!(verdict, Verdict::Hold(_));
+    if !would_hold || !is_allowed(authenticated, directory) {
+        return with_verdict(judged, verdict, &authenticated.proof);
+    }
+    let judged = if let Treatment::Held(_) = judged { Treatment::Rewritable } else { judged };
+    let verdict = if let Verdict::Hold(_) = verdict { Verdict::Pass } else { verdict };
+    with_verdict(judged, verdict, &authenticated.proof)
+}
+
+/// Whether all authors are allowed by the aliases of all recipients. An author under a domain of ours is not: our signature would prove what nobody
+/// has proved to us.
+fn is_allowed(authenticated: &Authenticated, directory: &Directory) -> bool {
+    let (Proof::Evidence(_), Ok(from)) = (&authenticated.proof, from_addresses(&authenticated.header)) else { return false };
+    let is_ours = |author: &Mailbox| {
+        let mut above = Some(author.domain.as_str());
+        std::iter::from_fn(|| {
+            let name = above?;
+            above = name.split_once('.').map(|(_, rest)| rest);
+            Some(name)
+        })
+        .any(|name| Domain::parse(name).is_ok_and(|name| directory.hosts(&name)))
+    };
+    !from.is_empty()
+        && !from.iter().any(is_ours)
+        && is_for_each_alias(&authenticated.received, |alias| from.iter().all(|author| directory.allows(alias, author)))
+}
+
+/// Whether every recipient is an alias for which this holds.
+fn is_for_each_alias(received: &Received, holds: impl Fn(&Mailbox) -> bool) -> bool {
+    !received.recipients.is_empty()
+        && received.recipients.iter().all(|(_, accepted)| match accepted {
+            AcceptedRecipient::Alias { alias, .. } => holds(alias),
+            _ => false,
+        })
 }
 
 /// Makes the accepted message, with its content.

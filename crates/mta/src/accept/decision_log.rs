@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use events::{Event, EventKind, Fact};
 use mail::evidence::{ArcResult, DmarcResult, Evidence};
-use mail::{AddressList, Fields, QueueId, one_line_at_most};
+use mail::{AddressList, Fields, QueueId, Reply, one_line_at_most};
 use store::NewMessage;
 
 use crate::accept::message_auth::{Authenticated, Proof};
@@ -29,6 +29,9 @@ const VALUE_MAX_CHARS: usize = 250;
 
 /// Maximum signatures named.
 const SIGNATURES_MAX: usize = 5;
+
+/// The words for a refused message of a local program.
+const LOCAL_REFUSED: &str = "message of a local user refused";
 
 /// Who sent what to whom, before the stages consume the message.
 pub(super) struct Described {
@@ -161,7 +164,7 @@ impl Described {
         let kind = kind_of(taken, reason.is_some());
         let words = match kind {
             EventKind::MessageAccepted if is_local => "message of a local user accepted",
-            EventKind::MessageRefused if is_local => "message of a local user refused",
+            EventKind::MessageRefused if is_local => LOCAL_REFUSED,
             kind => kind.words(),
         };
         match taken {
@@ -201,6 +204,12 @@ impl Described {
             .fact(Fact::ReceivedInMs, self.received_in_ms)
             .fact(Fact::TookMs, took_ms)
     }
+}
+
+/// Logs a submission by a local program that was refused before it had a queue ID.
+pub(super) fn local_refused(shared: &Shared, user: &str, reply: &Reply) {
+    tracing::info!(user, %reply, "{LOCAL_REFUSED}");
+    shared.events.record_with(|| Event::new(EventKind::MessageRefused, shared.clock.now_ms()).login(Some(user)).reply(reply));
 }
 
 /// The kind of the decision.

@@ -13,6 +13,7 @@ use policy::{AcceptedRecipient, Client, LocalRules, LocalUser, Rules};
 use store::Store;
 
 use crate::accept::decide::from_addresses;
+use crate::accept::decision_log;
 use crate::accept::local_fixup::{Completed, complete};
 use crate::accept::over_limit::SendLimits;
 use crate::accept::pipeline::{Origin, Outlet, Pipeline};
@@ -93,7 +94,7 @@ impl Submitter {
         let Shared { settings, directory, .. } = &self.pipeline.shared;
         let snapshot = Snapshot { settings: settings.load_full(), directory: directory.refreshed().await };
         let received = self.received(submission, &snapshot).await;
-        let received = received.inspect_err(|reply| tracing::info!(user, %reply, "message of a local user refused"))?;
+        let received = received.inspect_err(|reply| decision_log::local_refused(&self.pipeline.shared, &user, reply))?;
         let submitted = Submitted { id: received.id, recipients: received.recipients.len() };
         self.pipeline.run(Origin::Program, &snapshot, received, ()).await.map(|_| submitted)
     }

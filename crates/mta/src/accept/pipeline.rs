@@ -158,7 +158,7 @@ impl Pipeline {
         progress.found.score = filtered.answer.score;
         let judged = judge(&filtered.authenticated, directory, &settings.forward);
         progress.seen = observe(settings, &filtered.authenticated, &judged);
-        let treatment = decide(&filtered, judged)?;
+        let treatment = decide(&filtered, judged, directory)?;
         let authenticated = filtered.authenticated;
         // DNS queries come first, so that no content waits for them in memory.
         let recheck = match origin {

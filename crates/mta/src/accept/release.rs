@@ -28,15 +28,15 @@ impl Releaser {
         Self { shared: Shared { settings, store, clock, directory, events: events::Events::default() }, signing: Signing::default() }
     }
 
-    /// Releases a held message.
+    /// Releases a held message. Returns the queue ID under which it leaves: another one if it is wrapped.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] if no such message is held.
-    pub async fn release(&self, id: QueueId, as_wrapped: bool) -> Result<(), StoreError> {
+    pub async fn release(&self, id: QueueId, as_wrapped: bool) -> Result<QueueId, StoreError> {
         let now_ms = self.shared.clock.now_ms();
         let expires_ms = self.shared.settings.load().schedule.expires_ms(now_ms);
         if !as_wrapped {
-            return self.shared.store.release(id, now_ms, expires_ms).await;
+            return self.shared.store.release(id, now_ms, expires_ms).await.map(|()| id);
         }
         let filter = ListFilter { only: Some(id), limit: 1, held: Some(true), ..ListFilter::default() };
         let not_found = || StoreError::NotFound(format!("no message {id} is held; `waypost held list` shows what is"));
@@ -46,7 +46,8 @@ impl Releaser {
         let target = parse(&recipient.mailbox)?;
         let alias = recipient.known_as.as_deref().map(parse).transpose()?;
         let new = self.wrap(held.message, target, alias, expires_ms).await?;
-        self.shared.store.replace(id, new).await
+        let leaves_as = new.message.id;
+        self.shared.store.replace(id, new).await.map(|()| leaves_as)
     }
 
     async fn wrap(&self, message: Message, target: Mailbox, alias: Option<Mailbox>, expires_ms: i64) -> Result<NewMessage, StoreError> {

@@ -13,7 +13,7 @@ use store::{Flow, Message};
 use crate::context::Shared;
 use crate::deliver::delivery_log;
 use crate::deliver::job::Job;
-use crate::deliver::pause_log;
+use crate::deliver::pause_log::{self, Reached};
 use crate::deliver::route::Plan;
 use crate::deliver::transaction::Delivered;
 use crate::settings::Settings;
@@ -103,16 +103,17 @@ impl Breakers {
             pause_log::reachable(shared, &host);
         }
         let mut breakers = self.breakers();
+        let of = Reached { host: &host, recipient: None };
         let refusal = refusal_of_all(results);
         let until_ms = match refusal {
             Some(meaning) => {
                 breakers.learn_way(&host, &meaning, now_ms);
                 let change = breakers.on_reply(of_host, &meaning, now_ms);
-                pause_log::paused(shared, &host, &change.opened, &meaning, change.until_ms);
+                pause_log::paused(shared, of, &change.opened, &meaning, change.until_ms);
                 change.until_ms
             }
             None if is_up => {
-                pause_log::resumed(shared, &host, &breakers.on_success(of_host, now_ms));
+                pause_log::resumed(shared, of, &breakers.on_success(of_host, now_ms));
                 None
             }
             None => {
@@ -121,9 +122,10 @@ impl Breakers {
             }
         };
         for ((recipient, result), pass) in job.claimed.recipients.iter().zip(results).zip(targets) {
+            let of = Reached { recipient: Some(&recipient.recipient), ..of };
             let trouble = match result {
                 Ok(_) => {
-                    pause_log::resumed(shared, &host, &breakers.on_success(pass, now_ms));
+                    pause_log::resumed(shared, of, &breakers.on_success(pass, now_ms));
                     continue;
                 }
                 Err(trouble) => trouble,
@@ -133,7 +135,7 @@ impl Breakers {
                 continue;
             };
             let effect = breakers.on_reply(pass, &meaning, now_ms);
-            pause_log::paused(shared, &host, &effect.opened, &meaning, effect.until_ms);
+            pause_log::paused(shared, of, &effect.opened, &meaning, effect.until_ms);
             trouble.not_before_ms = effect.until_ms.max(until_ms);
             if let Some(times) = effect.invalid_times {
                 delivery_log::invalid_target(shared, &recipient.recipient, &meaning, times, trouble);

@@ -51,7 +51,7 @@ impl<'a> Tried<'a> {
 }
 
 /// Names the recipient as its sender knows it, and the mailbox behind it.
-fn named(event: Event, recipient: &NewRecipient) -> Event {
+pub(super) fn named(event: Event, recipient: &NewRecipient) -> Event {
     match &recipient.known_as {
         Some(alias) => event.to(alias.to_string()).target(recipient.mailbox.to_string()),
         None => event.to(recipient.mailbox.to_string()),

@@ -8,6 +8,7 @@ pub mod connect;
 pub mod connection_limit;
 pub mod dedup;
 pub mod delivery_log;
+pub mod direct;
 pub mod dmarc_mitigation;
 pub mod dsn;
 pub mod ipv6;

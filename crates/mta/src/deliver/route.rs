@@ -117,7 +117,7 @@ async fn by_mx(connector: &Connector, settings: &Settings, domain: &Domain) -> R
     Ok((hops, Published { domain: domain.clone(), is_secure, sts, sts_error }))
 }
 
-fn fixed_plan(route: &Route, flow: Flow) -> Plan {
+pub(crate) fn fixed_plan(route: &Route, flow: Flow) -> Plan {
     Plan {
         hops: NextHops::only(NextHop { host: route.host.clone(), port: route.port }),
         flow,

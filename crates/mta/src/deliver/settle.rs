@@ -217,6 +217,7 @@ async fn write(outbound: &Outbound, settlement: Settlement) {
             Err(store::StoreError::Closed) => return,
             Err(error) => {
                 tracing::error!(%error, "cannot store the outcome of a delivery; retrying");
+                outbound.shared().record_store_failure(&error);
                 tokio::time::sleep(RETRY_AFTER).await;
             }
         }

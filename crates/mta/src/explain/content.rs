@@ -143,7 +143,7 @@ async fn stages<'a>(
     // The filter is not asked: it learns from what it is asked.
     let filtered = unfiltered(authenticated);
     let judged = judge(&filtered.authenticated, directory, &settings.forward);
-    let treatment = decide(&filtered, judged)?;
+    let treatment = decide(&filtered, judged, directory)?;
     let authenticated = filtered.authenticated;
     let recheck = if has_login { None } else { recheck(authenticator, &authenticated).await };
     let whole = large.load(&authenticated.received.content, ContentOrigin::from(&authenticated.proof)).await?;
@@ -188,7 +188,10 @@ mod tests {
     #[test]
     fn the_words_follow_from_the_treatment() {
         let (words, decision) = treated("the message", &Treatment::Held("it fails DMARC".into()));
-        assert_eq!((words.as_str(), decision), ("the message is accepted and held: it fails DMARC", ExplainedDecision::Held("it fails DMARC".into())));
+        assert_eq!(
+            (words.as_str(), decision),
+            ("the message is accepted and held: it fails DMARC", ExplainedDecision::Held("it fails DMARC".into()))
+        );
         assert_eq!(treated("it", &Treatment::Wrapped).1, ExplainedDecision::Accepted);
     }
 

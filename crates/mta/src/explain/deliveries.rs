@@ -55,7 +55,10 @@ async fn delivery(
         is_ours: leaving.prepared.is_ours,
         message,
         signed_by: signatures.first().map(|signature| signature.domain.clone()),
-        from: crate::accept::decide::from_addresses(&leaving.prepared.whole.bytes).unwrap_or_default().first().map(|a| a.domain.to_string()),
+        from: crate::accept::decide::from_addresses(&leaving.prepared.whole.bytes)
+            .unwrap_or_default()
+            .first()
+            .map(|a| a.domain.to_string()),
         instead: instead(snapshot, leaving, new, recipient),
         is_local: found.is_local,
         provider: found.provider,

@@ -43,7 +43,8 @@ async fn connection(explainer: &Explainer, settings: &Settings, question: &Quest
     let refusal = explainer.parts().and_then(|parts| {
         let who = parts.inbound.known.claimant(client, question.listener(), explainer.shared.clock.now_ms());
         if who.rank.is_unknown() && question.login.is_none() {
-            details.push("no mail was accepted from its network before, or not long enough ago: it has the smaller share of sessions".into());
+            details
+                .push("no mail was accepted from its network before, or not long enough ago: it has the smaller share of sessions".into());
         }
         parts.sessions.refusal(who, &settings.limits)
     });
@@ -197,7 +198,8 @@ mod tests {
 
     #[test]
     fn the_path_of_an_alias_is_shown_step_by_step() {
-        let table = "me@x.test you@x.test\nyou@x.test foo@inbox.test, bar@inbox.test\n@x.test me@x.test\n# disabled: old@x.test foo@inbox.test\n";
+        let table =
+            "me@x.test you@x.test\nyou@x.test foo@inbox.test, bar@inbox.test\n@x.test me@x.test\n# disabled: old@x.test foo@inbox.test\n";
         assert_eq!(
             lines(table, "me+shop@x.test"),
             [

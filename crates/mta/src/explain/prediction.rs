@@ -79,12 +79,16 @@ fn outcome(arrival: &Arrival<'_>, spf: Option<&SpfThere>) -> (String, bool) {
     if arrival.is_local {
         return ("delivered into the mailbox".into(), true);
     }
-    let spf_words = spf.map_or_else(|| "SPF there: the address that this server sends from is not known".to_owned(), |spf| spf.words.clone());
+    let spf_words =
+        spf.map_or_else(|| "SPF there: the address that this server sends from is not known".to_owned(), |spf| spf.words.clone());
     let Some(from) = arrival.from.as_deref() else { return (format!("accepted, if the target takes DSNs; {spf_words}"), true) };
     let is_ours_aligned = arrival.signed_by.as_deref().is_some_and(|signer| is_aligned(signer, from));
     if is_ours_aligned {
         let signer = arrival.signed_by.as_deref().unwrap_or_default();
-        return (format!("accepted, unless the content looks like spam: DMARC passes there by our signature of {signer}; {spf_words}"), true);
+        return (
+            format!("accepted, unless the content looks like spam: DMARC passes there by our signature of {signer}; {spf_words}"),
+            true,
+        );
     }
     if let Some(signer) = surviving(arrival) {
         let words = format!("accepted, unless the content looks like spam: DMARC passes there by the original signature of {signer}");

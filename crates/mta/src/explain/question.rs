@@ -10,7 +10,7 @@ use mail::{ForwardPath, QueueId, ReversePath, rfc5322_date};
 use crate::explain::explainer::Explainer;
 use crate::settings::ListenerKind;
 
-/// The client if none is named and none is found: an address that nobody has (RFC 5737).
+/// The client if none is named and none is found: one that is reserved for documents.
 const NO_CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
 /// A message to explain, as the operator describes it.

@@ -156,6 +156,7 @@ impl Dispatch {
                 Some(Ok(next_ms)) => next_ms,
                 Some(Err(error)) => {
                     tracing::error!(%error, "cannot read the queue; retrying");
+                    outbound.shared().record_store_failure(&error);
                     None
                 }
                 None => None,

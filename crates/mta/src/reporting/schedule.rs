@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use events::{Event, EventKind, Fact};
 use mail::{Domain, Mailbox, QueueId};
 use net::{ClientTls, Resolver, random_u32};
 use reports::Envelope;
@@ -171,8 +172,19 @@ pub(crate) async fn report_messages(
         };
         new.message.expires_ms = now_ms + MAIL_LIFETIME_MS;
     }
-    tracing::info!(%id, %domain, %to, report, "{kind_name} report queued");
+    tracing::info!(%id, %domain, %to, report, "{kind_name} {}", EventKind::ReportQueued.words());
+    record(&outbox.shared, EventKind::ReportQueued, kind, domain.as_str(), |event| {
+        let copies: Vec<String> = messages.iter().skip(1).map(|copy| copy.message.id.to_string()).collect();
+        let event = event.of_message(id).from("").to(to.to_string());
+        event.maybe(Fact::Copies, (!copies.is_empty()).then(|| copies.join(" ")))
+    });
     messages
+}
+
+/// Records what happened to a report about this domain.
+pub(super) fn record(shared: &Shared, kind: EventKind, of: DailyKind, domain: &str, with: impl FnOnce(Event) -> Event) {
+    let event = || Event::new(kind, shared.clock.now_ms()).fact(Fact::What, name(of)).fact(Fact::Domain, domain);
+    shared.events.record_with(|| with(event()));
 }
 
 /// Marks a report as sent by these messages, or as not wanted. `more` are addresses that are still to be served.
@@ -200,7 +212,10 @@ pub(crate) async fn retry_later(reporter: &Reporter, due: DailyReportDue, why: &
     let Shared { settings, store, clock, .. } = &reporter.outbox.shared;
     let (now_ms, every_s, kind) = (clock.now_ms(), settings.load().reporting.every_s, name(due.period.kind));
     if now_ms >= due.give_up_ms {
-        tracing::warn!(domain = %due.period.domain, to = due.target, why, "{kind} report given up");
+        tracing::warn!(domain = %due.period.domain, to = due.target, why, "{kind} {}", EventKind::ReportGivenUp.words());
+        record(&reporter.outbox.shared, EventKind::ReportGivenUp, due.period.kind, &due.period.domain, |event| {
+            event.to(due.target.as_str()).reason(Some(why))
+        });
         return finish(reporter, due, Vec::new(), Vec::new()).await;
     }
     // Half an hour for a period of a day.

@@ -3,13 +3,14 @@
 //! RFC 8460 s.3, RFC 8460 s.5.3, RFC 8460 s.5.4. Invariant: a report that HTTPS delivered just before a crash is sent again under the same
 //! report-id.
 
+use events::EventKind;
 use mail::Domain;
 use net::{HttpsOptions, ReportUpload, upload_report};
 use reports::tls::{FailureDetails, MEDIA_TYPE, PolicyResult, Summary, TlsReport};
 use reports::{Envelope, HttpsAddress, ReportAddress, gzip, tls_report_addresses};
 use store::{DailyCount, DailyKind, DailyPeriod, DailyReportDue, DailyResult, StoreError};
 
-use crate::reporting::schedule::{Reporter, contact, finish, report_id, report_messages, retry_later};
+use crate::reporting::schedule::{Reporter, contact, finish, record, report_id, report_messages, retry_later};
 use crate::settings::Settings;
 
 /// Sends a report that is due: looks up its destinations, or posts it to the one HTTPS address it is due for.
@@ -58,7 +59,11 @@ async fn post(
     let delivery = ReportUpload { host: &address.host, target: &address.target, media_type: MEDIA_TYPE, body };
     match upload_report(&reporter.resolver, &reporter.tls, delivery, at).await {
         Ok(()) => {
-            tracing::info!(%domain, url = address.url, report = report.id, "TLS report delivered");
+            let kind = EventKind::ReportDelivered;
+            tracing::info!(%domain, url = address.url, report = report.id, "TLS {}", kind.words());
+            record(&reporter.outbox.shared, kind, DailyKind::Tls, domain.as_str(), |event| {
+                event.to(address.url.as_str()).host(address.host.as_str())
+            });
             finish(reporter, due, Vec::new(), Vec::new()).await
         }
         Err(error) => retry_later(reporter, due, &error.to_string()).await,

@@ -69,6 +69,17 @@ pub(crate) fn action(screen: &Screen, to: &str, label: &str, class: &str, fields
     }
 }
 
+/// Returns a button whose label has elements, such as an address, that posts to `to` with these hidden fields.
+pub(crate) fn button_form(screen: &Screen, to: &str, label: Markup, fields: &[(&str, &str)]) -> Markup {
+    html! {
+        form.action method="post" action=(to) {
+            (screen.token())
+            @for (name, value) in fields { (hidden(name, value)) }
+            button type="submit" { span { (label) } }
+        }
+    }
+}
+
 /// Returns a value with a button that copies it. Without JavaScript the value can be selected, and the button is not shown.
 pub(crate) fn copyable(screen: &Screen, value: &str) -> Markup {
     html! {

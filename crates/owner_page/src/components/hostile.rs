@@ -53,7 +53,7 @@ pub(crate) fn whole(text: &str) -> Markup {
 
 /// Returns at most `chars` characters, in which nothing is invisible or moves other text: control characters and marks of direction become U+FFFD, a
 /// space of any kind becomes a space, and of a pile of combining marks only four stay.
-fn visible(text: &str, chars: usize) -> String {
+pub(crate) fn visible(text: &str, chars: usize) -> String {
     let mut out = String::new();
     let mut marks = 0;
     for c in text.chars().take(chars) {

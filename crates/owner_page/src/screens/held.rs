@@ -8,17 +8,18 @@ use axum::http::Method;
 use axum::response::Response;
 use axum::routing::{get, post};
 use control_api::api::{Changed, Page, QueuedMessage, Release};
-use events::Event;
+use events::{Event, Fact};
 use maud::{Markup, html};
 use serde::Deserialize;
 
 use crate::api::{Problem, segment, with_query};
-use crate::components::{action, address, cut, empty, facts, pager};
+use crate::components::{action, address, button_form, cut, empty, facts, pager};
 use crate::layout::Item;
 use crate::moment;
 use crate::outcome::{Done, problem_notice};
 use crate::screen::{Owner, PageState, Screen};
 use crate::screens::mail::{MailFilter, alias_link, mail_table, rows};
+use crate::screens::senders::{self, SendersForm};
 use crate::story;
 
 /// Held messages on a page: each costs a look at its history.
@@ -31,10 +32,7 @@ const REFUSED: &str = "50";
 const REFUSED_MS: i64 = 30 * 24 * 3_600_000;
 
 pub(crate) fn routes() -> Router<PageState> {
-    Router::new()
-        .route("/held", get(show))
-        .route("/held/{id}/release", post(release))
-        .route("/held/{id}/drop", post(remove))
+    Router::new().route("/held", get(show)).route("/held/{id}/release", post(release)).route("/held/{id}/drop", post(remove))
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -82,7 +80,11 @@ async fn one(screen: &Screen, message: &QueuedMessage) -> Markup {
     let why = held.and_then(|event| event.reason.as_deref()).or(message.recipients.first().and_then(|r| r.reason.as_deref()));
     let name = |key: &'static str| html! { (text.say(key)) };
     let mut pairs = vec![(name("message-author"), html! { (cut(message.author.as_deref().unwrap_or_default(), 120)) })];
-    let sender = if message.from.is_empty() { html! { (text.say("null-sender")) } } else { address(&message.from) };
+    let sender = if message.from.is_empty() {
+        html! { (text.say("null-sender")) }
+    } else {
+        address(&message.from)
+    };
     pairs.push((name("held-sender"), sender));
     pairs.push((name("column-to"), html! {
         @for (n, recipient) in message.recipients.iter().take(5).enumerate() { @if n > 0 { ", " } (alias_link(recipient.via.as_deref().unwrap_or(&recipient.to))) }
@@ -93,11 +95,20 @@ async fn one(screen: &Screen, message: &QueuedMessage) -> Markup {
     if let Some(event) = held {
         pairs.push((name("authentication"), story::authentication(text, event)));
     }
-    pairs.push((name("held-kept"), html! {
-        (text.say("held-since")) " " (moment::relative(text, message.arrived_ms, screen.now_ms)) ", "
-        (text.say("held-until")) " " (moment::relative(text, message.expires_ms, screen.now_ms))
-    }));
+    pairs.push((
+        name("held-kept"),
+        html! {
+            (text.say("held-since")) " " (moment::relative(text, message.arrived_ms, screen.now_ms)) ", "
+            (text.say("held-until")) " " (moment::relative(text, message.expires_ms, screen.now_ms))
+        },
+    ));
     let to = |what: &str| format!("/held/{}/{what}", segment(&message.id));
+    let allow = match (held.and_then(|event| event.get(Fact::FromField)), message.recipients.first()) {
+        (Some(author), Some(first)) => {
+            senders::alias_of(screen, first.via.as_deref().unwrap_or(&first.to)).await.map(|alias| (alias.source, author))
+        }
+        _ => None,
+    };
     let subject = message.subject.as_deref().filter(|subject| !subject.trim().is_empty());
     html! {
         section.card {
@@ -106,6 +117,9 @@ async fn one(screen: &Screen, message: &QueuedMessage) -> Markup {
             div.actions {
                 (action(screen, &to("release"), &text.say("release"), "primary", &[]))
                 (action(screen, &to("release"), &text.say("release-wrapped"), "", &[("wrapped", "true")]))
+                @if let Some((alias, sender)) = &allow {
+                    (button_form(screen, &to("allow"), text.rich("always-allow", [("sender", address(sender))], []), &[("alias", alias), ("sender", sender), ("change", "allow")]))
+                }
                 (action(screen, &to("drop"), &text.say("held-drop"), "danger", &[]))
             }
             p.hint { (text.say("held-hint")) }
@@ -152,4 +166,15 @@ async fn release(Owner(screen): Owner, Path(id): Path<String>, Form(form): Form<
 async fn remove(Owner(screen): Owner, Path(id): Path<String>) -> Result<Done, Problem> {
     let _: Changed = screen.api.delete(&format!("/held/{}", segment(&id))).await?;
     Ok(Done::new("/held", screen.text.say("done-drop")))
+}
+
+/// Releases a message, and never holds mail of its author to this alias again.
+async fn allow(Owner(screen): Owner, Path(id): Path<String>, Form(form): Form<SendersForm>) -> Result<Done, Problem> {
+    let done = senders::change(&screen, &form, "/held", "/held/senders").await?;
+    let _: Changed = screen.api.send(Method::POST, &format!("/held/{}/release", segment(&id)), &Release { wrapped: false }).await?;
+    Ok(done)
+}
+
+async fn change_senders(Owner(screen): Owner, Form(form): Form<SendersForm>) -> Result<Done, Problem> {
+    senders::change(&screen, &form, "/held", "/held/senders").await
 }

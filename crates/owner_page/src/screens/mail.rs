@@ -193,14 +193,24 @@ fn columns(text: Text) -> [Column; 5] {
 
 pub(crate) fn mail_table(screen: &Screen, rows: &[MailRow]) -> Markup {
     let text = screen.text;
-    table(&text.say("nav-mail"), &columns(text), rows.iter().map(|row| {
-        let time = moment::relative(text, row.newest.at_ms, screen.now_ms);
-        let linked = match row.newest.queue_id {
-            Some(id) => html! { a href={ "/mail/" (id) } { (time) } },
-            None => time,
-        };
-        vec![linked, from_cell(text, row), to_cell(text, &row.to, row.target.as_deref()), Ending::of(row.newest.kind).badge(text), reason_cell(text, &row.newest)]
-    }))
+    table(
+        &text.say("nav-mail"),
+        &columns(text),
+        rows.iter().map(|row| {
+            let time = moment::relative(text, row.newest.at_ms, screen.now_ms);
+            let linked = match row.newest.queue_id {
+                Some(id) => html! { a href={ "/mail/" (id) } { (time) } },
+                None => time,
+            };
+            vec![
+                linked,
+                from_cell(text, row),
+                to_cell(text, &row.to, row.target.as_deref()),
+                Ending::of(row.newest.kind).badge(text),
+                reason_cell(text, &row.newest),
+            ]
+        }),
+    )
 }
 
 /// The sender; for events without one, the login or the client.

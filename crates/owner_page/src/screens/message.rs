@@ -2,11 +2,11 @@
 //!
 //! Invariant: an action is offered only where the message is in a state for it, and says what goes with it.
 
+use axum::Router;
 use axum::extract::{Form, Path};
 use axum::http::Method;
 use axum::response::Response;
 use axum::routing::{get, post};
-use axum::Router;
 use control_api::api::{AliasView, Changed, Count, Enable, Page, QueuedMessage, Release, Retry};
 use events::{Event, EventKind, Fact};
 use maud::{Markup, html};
@@ -14,12 +14,13 @@ use serde::Deserialize;
 
 use crate::api::{Problem, segment, with_query};
 use crate::catalogue::Text;
-use crate::components::{Mark, action, address, badge, card, copyable, cut, empty, facts, icon_of, whole};
+use crate::components::{Mark, action, address, badge, button_form, card, copyable, cut, empty, facts, icon_of, whole};
 use crate::layout::Item;
 use crate::moment;
 use crate::outcome::Done;
 use crate::screen::{Owner, PageState, Screen};
 use crate::screens::mail::alias_link;
+use crate::screens::senders::{self, SendersForm};
 use crate::story::{self, Ending};
 
 /// Maximum recipients named in the facts on top.
@@ -32,7 +33,11 @@ pub(crate) fn routes() -> Router<PageState> {
         .route("/mail/{id}/drop", post(remove))
         .route("/mail/{id}/release", post(release))
         .route("/mail/{id}/alias", post(switch_alias))
+        .route("/mail/{id}/senders", post(change_senders))
 }
+
+/// Aliases of a message whose actions are offered.
+const ALIASES_OFFERED: usize = 3;
 
 /// A message as history and queue have it.
 struct Life {
@@ -70,6 +75,13 @@ impl Life {
             }
         }
         seen
+    }
+
+    /// The address to block: that of the From field, or else the reverse-path.
+    fn sender(&self) -> Option<&str> {
+        let envelope = || self.first(|event| event.from.as_deref()).or(self.queued.as_ref().map(|message| message.from.as_str()));
+        let is_own = self.first(|event| event.login.as_deref()).is_some();
+        self.first(|event| event.get(Fact::FromField)).or_else(envelope).filter(|sender| sender.contains('@') && !is_own)
     }
 
     fn targets(&self) -> Vec<&str> {
@@ -135,22 +147,37 @@ fn head(screen: &Screen, life: &Life) -> Markup {
     let mut pairs: Vec<(Markup, Markup)> = Vec::new();
     let from = life.first(|event| event.from.as_deref()).or(life.queued.as_ref().map(|message| message.from.as_str()));
     if let Some(from) = from {
-        pairs.push((name("column-from"), if from.is_empty() { html! { (text.say("null-sender")) } } else { address(from) }));
+        pairs.push((
+            name("column-from"),
+            if from.is_empty() {
+                html! { (text.say("null-sender")) }
+            } else {
+                address(from)
+            },
+        ));
     }
     if let Some(author) = life.first(|event| event.get(Fact::FromField)).filter(|author| Some(*author) != from) {
         pairs.push((name("message-author"), address(author)));
     }
-    if let Some(subject) = life.first(|event| event.get(Fact::Subject)).or(life.held.as_ref().and_then(|message| message.subject.as_deref())) {
+    if let Some(subject) =
+        life.first(|event| event.get(Fact::Subject)).or(life.held.as_ref().and_then(|message| message.subject.as_deref()))
+    {
         pairs.push((name("message-subject"), whole(subject)));
     }
     let recipients = life.recipients();
-    pairs.push((name("column-to"), html! {
-        @for (n, to) in recipients.iter().take(RECIPIENTS_SHOWN).enumerate() { @if n > 0 { ", " } (alias_link(to)) }
-        @if recipients.len() > RECIPIENTS_SHOWN { " " (text.with("and-others", [("n", (recipients.len() - RECIPIENTS_SHOWN).into())])) }
-    }));
+    pairs.push((
+        name("column-to"),
+        html! {
+            @for (n, to) in recipients.iter().take(RECIPIENTS_SHOWN).enumerate() { @if n > 0 { ", " } (alias_link(to)) }
+            @if recipients.len() > RECIPIENTS_SHOWN { " " (text.with("and-others", [("n", (recipients.len() - RECIPIENTS_SHOWN).into())])) }
+        },
+    ));
     let targets = life.targets();
     if !targets.is_empty() {
-        pairs.push((name("message-target"), html! { @for (n, target) in targets.iter().take(RECIPIENTS_SHOWN).enumerate() { @if n > 0 { ", " } (address(target)) } }));
+        pairs.push((
+            name("message-target"),
+            html! { @for (n, target) in targets.iter().take(RECIPIENTS_SHOWN).enumerate() { @if n > 0 { ", " } (address(target)) } },
+        ));
     }
     let arrived = life.events.first().map(|event| event.at_ms).or(life.queued.as_ref().map(|message| message.arrived_ms));
     if let Some(arrived) = arrived {
@@ -218,30 +245,35 @@ async fn actions(screen: &Screen, life: &Life) -> Markup {
         buttons.push(action(screen, &to("retry"), &text.say("retry-now"), "primary", &[]));
         buttons.push(action(screen, &to("drop"), &text.say("drop-queued"), "danger", &[]));
     }
-    for alias in life.recipients().into_iter().take(3) {
-        let Some(view) = alias_of(screen, alias).await.filter(|view| view.origin == "database") else { continue };
-        let shown = address(alias);
-        if view.enabled {
-            buttons.push(html! {
-                form.action method="post" action=(to("alias")) {
-                    (screen.token())
-                    input type="hidden" name="alias" value=(view.source);
-                    button type="submit" { span { (text.rich("disable-alias", [("alias", shown)], [])) } }
-                }
-            });
+    let sender = life.sender();
+    for known_as in life.recipients().into_iter().take(ALIASES_OFFERED) {
+        if let Some(alias) = senders::alias_of(screen, known_as).await {
+            buttons.extend(of_alias(screen, &to("alias"), &to("senders"), &alias, sender));
         }
-        buttons.push(html! { a.button href={ "/aliases/" (segment(&view.source)) } { span { (text.rich("change-target", [("alias", address(alias))], [])) } } });
     }
     html! {
         @if !buttons.is_empty() { div.actions { @for button in buttons { (button) } } }
     }
 }
 
-/// Returns the alias of an address, if it has one of its own.
-async fn alias_of(screen: &Screen, address: &str) -> Option<AliasView> {
-    let path = with_query("/aliases", &[("q", Some(address)), ("limit", Some("20"))]);
-    let page: Page<AliasView> = screen.api.get(&path).await.ok()?;
-    page.items.into_iter().find(|alias| alias.source.eq_ignore_ascii_case(address))
+/// Returns what can be done about the alias of a message: block its sender, disable it, change its target.
+fn of_alias(screen: &Screen, to_alias: &str, to_senders: &str, alias: &AliasView, sender: Option<&str>) -> Vec<Markup> {
+    let text = screen.text;
+    let mut buttons = Vec::new();
+    let shown = || ("alias", address(&alias.source));
+    if let Some(sender) = sender {
+        let label = text.rich("block-sender", [("sender", address(sender)), shown()], []);
+        buttons.push(button_form(screen, to_senders, label, &[("alias", &alias.source), ("sender", sender), ("change", "block")]));
+    }
+    if alias.origin == "database" {
+        if alias.enabled {
+            buttons.push(button_form(screen, to_alias, text.rich("disable-alias", [shown()], []), &[("alias", &alias.source)]));
+        }
+        buttons.push(
+            html! { a.button href={ "/aliases/" (segment(&alias.source)) } { span { (text.rich("change-target", [shown()], [])) } } },
+        );
+    }
+    buttons
 }
 
 async fn retry(Owner(screen): Owner, Path(id): Path<String>) -> Result<Done, Problem> {
@@ -293,4 +325,9 @@ async fn switch_alias(Owner(screen): Owner, Path(id): Path<String>, Form(form): 
     }
     let done = Done::new(back.clone(), text.with("done-disable-alias", alias()));
     Ok(done.undo(text.say("undo"), format!("{back}/alias"), &[("alias", &form.alias), ("enabled", "true")]))
+}
+
+async fn change_senders(Owner(screen): Owner, Path(id): Path<String>, Form(form): Form<SendersForm>) -> Result<Done, Problem> {
+    let back = format!("/mail/{}", segment(&id));
+    senders::change(&screen, &form, &back, &format!("{back}/senders")).await
 }

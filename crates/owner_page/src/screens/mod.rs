@@ -6,10 +6,15 @@ mod aliases;
 mod held;
 mod mail;
 mod message;
+mod people;
 mod queue;
+mod reports;
+mod senders;
+mod server;
 mod setup;
 mod today;
 mod today_flow;
+mod welcome;
 
 use axum::Router;
 
@@ -24,5 +29,9 @@ pub(crate) fn routes() -> Router<PageState> {
         .merge(held::routes())
         .merge(queue::routes())
         .merge(aliases::routes())
+        .merge(people::routes())
         .merge(setup::routes())
+        .merge(reports::routes())
+        .merge(server::routes())
+        .merge(welcome::routes())
 }

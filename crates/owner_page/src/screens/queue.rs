@@ -184,8 +184,15 @@ mod tests {
     use control_api::api::QueuedRecipient;
 
     fn message(arrived_ms: i64, to: &str, next_attempt_ms: i64, reason: Option<&str>) -> QueuedMessage {
-        let recipient =
-            QueuedRecipient { index: 0, to: to.into(), via: None, state: "waiting".into(), attempts: 1, next_attempt_ms, reason: reason.map(str::to_owned) };
+        let recipient = QueuedRecipient {
+            index: 0,
+            to: to.into(),
+            via: None,
+            state: "waiting".into(),
+            attempts: 1,
+            next_attempt_ms,
+            reason: reason.map(str::to_owned),
+        };
         QueuedMessage {
             id: "6h22d211fvjnf".into(),
             flow: "forward".into(),

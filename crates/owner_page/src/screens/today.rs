@@ -55,7 +55,9 @@ fn kept<T>(read: Result<T, Problem>, problems: &mut Vec<Problem>) -> Option<T> {
 impl Day {
     async fn read(screen: &Screen) -> Self {
         let api = &screen.api;
-        let since = |days: i64, step| with_query("/history/totals", &[("since_ms", Some(&(screen.now_ms - days * DAY_MS).to_string())), ("step", Some(step))]);
+        let since = |days: i64, step| {
+            with_query("/history/totals", &[("since_ms", Some(&(screen.now_ms - days * DAY_MS).to_string())), ("step", Some(step))])
+        };
         let mut problems = Vec::new();
         let domains: Option<Page<serde_json::Value>> = kept(api.get("/domains?limit=1").await, &mut problems);
         let totals = |page: Option<Page<DayTotal>>| page.map(|page| page.items).unwrap_or_default();
@@ -65,7 +67,8 @@ impl Day {
             pauses: kept(api.get("/pauses").await, &mut problems).map(|page: Page<PauseView>| page.items).unwrap_or_default(),
             hours: totals(kept(api.get(&since(1, "hour")).await, &mut problems)),
             days: totals(kept(api.get(&since(30, "day")).await, &mut problems)),
-            last: kept(api.get("/history?kinds=delivered&limit=1").await, &mut problems).and_then(|page: Page<Event>| page.items.into_iter().next()),
+            last: kept(api.get("/history?kinds=delivered&limit=1").await, &mut problems)
+                .and_then(|page: Page<Event>| page.items.into_iter().next()),
             certificates: kept(api.get("/certificates").await, &mut problems),
             server: kept(api.get("/server").await, &mut problems),
             has_domain: domains.is_none_or(|page| !page.items.is_empty()),
@@ -141,10 +144,12 @@ fn one_cause(screen: &Screen, cause: &HealthCause) -> Markup {
     };
     let key = format!("check-{}", cause.check);
     let name = if text.has(&key) { text.say(&key) } else { cause.check.clone().into() };
-    let finding = |finding: &control_api::api::HealthFinding| html! {
-        li {
-            p { (mono(&finding.about)) ": " (whole(&finding.found)) }
-            @if cause.fix.is_none() { @if let Some(fix) = &finding.fix { p.fix { strong { (text.say("fix")) } " " (whole(fix)) } } }
+    let finding = |finding: &control_api::api::HealthFinding| {
+        html! {
+            li {
+                p { (mono(&finding.about)) ": " (whole(&finding.found)) }
+                @if cause.fix.is_none() { @if let Some(fix) = &finding.fix { p.fix { strong { (text.say("fix")) } " " (whole(fix)) } } }
+            }
         }
     };
     let (first, rest) = cause.findings.split_at(cause.findings.len().min(FINDINGS_SHOWN));
@@ -208,14 +213,24 @@ fn server(screen: &Screen, day: &Day) -> Markup {
     }));
     if let Some(certificate) = day.certificates.as_ref().and_then(|view| view.certificates.iter().min_by_key(|one| one.not_after_ms)) {
         let left = certificate.not_after_ms - screen.now_ms;
-        let mark = if left > CERTIFICATE_SOON_MS { Mark::Good } else if left > 0 { Mark::Wait } else { Mark::Bad };
+        let mark = if left > CERTIFICATE_SOON_MS {
+            Mark::Good
+        } else if left > 0 {
+            Mark::Wait
+        } else {
+            Mark::Bad
+        };
         let words = text.with("today-days", [("n", left.div_euclid(DAY_MS).max(0).into())]);
-        pairs.push((name("today-certificate"), html! { (badge(mark, words)) @if certificate.is_self_signed { " " span.quiet { (text.say("self-signed")) } } }));
+        pairs.push((
+            name("today-certificate"),
+            html! { (badge(mark, words)) @if certificate.is_self_signed { " " span.quiet { (text.say("self-signed")) } } },
+        ));
     }
     if let Some(server) = &day.server {
         if let (Some(free), Some(all)) = (server.disk_free_bytes, server.disk_bytes) {
             let mark = if free > all / 10 { Mark::Good } else { Mark::Wait };
-            pairs.push((name("today-disk"), html! { (badge(mark, text.with("today-free", [("size", moment::size(text, free).into())]).replace(['\u{2068}', '\u{2069}'], ""))) }));
+            pairs
+                .push((name("today-disk"), html! { (badge(mark, text.plain("today-free", [("size", moment::size(text, free).into())]))) }));
         }
         pairs.push((name("today-version"), html! { "Waypost " (cut(&server.version, 40)) }));
     }
@@ -225,7 +240,10 @@ fn server(screen: &Screen, day: &Day) -> Markup {
             (false, Some(at)) => moment::relative(text, at, screen.now_ms),
             (false, None) => html! { (text.say("today-unchecked")) },
         };
-        pairs.push((name("today-checked"), html! { div.row { span { (checked) } (action(screen, "/check", &text.say("check-again"), "small", &[])) } }));
+        pairs.push((
+            name("today-checked"),
+            html! { div.row { span { (checked) } (action(screen, "/check", &text.say("check-again"), "small", &[])) } },
+        ));
     }
     facts(&pairs)
 }

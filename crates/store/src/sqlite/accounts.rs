@@ -68,7 +68,6 @@ impl AccountChange {
             | Self::Suspend(login, _)
             | Self::SetCaps(login, _)
             | Self::SetImapHost(login, _)
-            | Self::SetOwner(login, _)
             | Self::Remove(login) => login,
         }
     }

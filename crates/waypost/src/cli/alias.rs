@@ -67,6 +67,32 @@ pub enum AliasCommand {
         /// One line of text.
         text: String,
     },
+    /// Refuse mail of a sender to an alias, or never hold it.
+    #[command(
+        after_help = "A sender is an address, or @ and a domain with all names below it. A blocked sender gets 550. An allowed one is never held for missing
+authentication or a spam score, but is still refused where its own DMARC policy says reject.
+
+Examples:
+  waypost alias senders shop@example.com --block win@casino.example --block @ads.example
+  waypost alias senders shop@example.com --allow news@shop.example
+  waypost alias senders shop@example.com --unblock @ads.example"
+    )]
+    Senders {
+        /// The alias.
+        source: String,
+        /// Refuse mail of this sender.
+        #[arg(long, value_name = "SENDER", required_unless_present_any = ["unblock", "allow", "disallow"])]
+        block: Vec<String>,
+        /// No longer refuse it.
+        #[arg(long, value_name = "SENDER")]
+        unblock: Vec<String>,
+        /// Never hold mail of this sender.
+        #[arg(long, value_name = "SENDER")]
+        allow: Vec<String>,
+        /// Hold it if it is doubtful.
+        #[arg(long, value_name = "SENDER")]
+        disallow: Vec<String>,
+    },
     /// Import aliases from a file.
     #[command(subcommand)]
     Import(AliasImportCommand),

@@ -7,14 +7,16 @@ use clap::Args;
 
 /// Explain what would happen to a message, step by step. Nothing is sent.
 #[derive(Debug, Args)]
-#[command(after_help = "What is not given is assumed, and the output says so: a client that the sender's SPF record allows, and a message without a signature.
+#[command(
+    after_help = "What is not given is assumed, and the output says so: a client that the sender's SPF record allows, and a message without a signature.
 The exit code is 1 if the message would be refused.
 
 Examples:
   waypost explain her@example.net me@example.com
   waypost explain her@example.net me@example.com --ip 192.0.2.7 --message mail.eml
   waypost explain '<>' me@example.com                       a DSN
-  waypost explain me@example.com her@example.net --login me@example.com    your own mail")]
+  waypost explain me@example.com her@example.net --login me@example.com    your own mail"
+)]
 pub struct ExplainArgs {
     /// The sender in MAIL FROM; <> for a DSN.
     pub from: String,

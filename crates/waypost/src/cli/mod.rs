@@ -18,6 +18,7 @@ mod failed;
 mod held;
 pub mod help;
 mod key;
+mod notify;
 mod queue;
 mod reports;
 mod route;
@@ -25,6 +26,7 @@ mod send_as;
 mod sendmail;
 mod setup;
 mod token;
+mod top;
 
 use std::path::PathBuf;
 
@@ -44,6 +46,7 @@ pub use explain_reply::ExplainReplyArgs;
 pub use failed::FailedArgs;
 pub use held::HeldCommand;
 pub use key::KeyCommand;
+pub use notify::NotifyCommand;
 pub use queue::{QueueCommand, RetryArgs};
 pub use reports::{ReportsArgs, ReportsCommand};
 pub use route::RouteCommand;
@@ -51,6 +54,7 @@ pub use send_as::SendAsArgs;
 pub use sendmail::SendmailArgs;
 pub use setup::SetupArgs;
 pub use token::{TokenAddArgs, TokenCommand};
+pub use top::TopArgs;
 
 use crate::config::DEFAULT_PATH;
 
@@ -111,6 +115,9 @@ pub enum Command {
     /// Manage the TLS certificates of this server.
     #[command(subcommand)]
     Cert(CertCommand),
+    /// Test the notices that the postmaster gets.
+    #[command(subcommand)]
+    Notify(NotifyCommand),
     /// Check everything that mail depends on, here and in DNS.
     Doctor(DoctorArgs),
     /// Check the smarthosts that mail is sent through.
@@ -130,6 +137,7 @@ pub enum Command {
     Sendmail(SendmailArgs),
     /// Show the state of the running server.
     Status,
+    Top(TopArgs),
     /// Make the running server reload its configuration, as SIGHUP does.
     Reload,
     Completions(CompletionsArgs),

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use control_api::api::{
-    AliasTest, AliasView, Changed, Enable, Export, Import as Request, ImportLine, ImportReport, NewAlias, VirtualFileView,
+    AliasTest, AliasView, Changed, Enable, Export, Import as Request, ImportLine, ImportReport, NewAlias, SendersChange, VirtualFileView,
 };
 
 use serde_json::json;
@@ -45,6 +45,11 @@ pub(super) async fn run(api: &mut Transport, command: AliasCommand, out: Output)
         AliasCommand::Note { source, text } => {
             let patch = json!({ "note": Some(text.trim()).filter(|text| !text.is_empty()) });
             let done: Changed = api.patch(&format!("{}/options", path(&source)), &patch).await?;
+            changed(out, &done)?;
+        }
+        AliasCommand::Senders { source, block, unblock, allow, disallow } => {
+            let change = SendersChange { block, unblock, allow, disallow };
+            let done: Changed = api.patch(&format!("{}/senders", path(&source)), &change).await?;
             changed(out, &done)?;
         }
         AliasCommand::Import(AliasImportCommand::Virtual { file, origin, dry_run, replace }) => {

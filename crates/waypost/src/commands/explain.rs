@@ -20,7 +20,8 @@ const FILE_MAX_BYTES: u64 = 64 << 20;
 pub(super) async fn run(api: &mut Transport, args: ExplainArgs, out: Output) -> Result<ExitCode> {
     let ExplainArgs { from, to, ip, helo, message, login } = args;
     let content = message.as_deref().map(read).transpose()?.unwrap_or_default();
-    let query = [("from", Some(from.clone())), ("to", Some(to.clone())), ("ip", ip.map(|ip| ip.to_string())), ("helo", helo), ("login", login)];
+    let query =
+        [("from", Some(from.clone())), ("to", Some(to.clone())), ("ip", ip.map(|ip| ip.to_string())), ("helo", helo), ("login", login)];
     let explanation: ExplanationView = api.post_message(&with_query("/api/v1/explain", &query), content).await?;
     out.show(&explanation, |explanation| shown(&from, &to, explanation))?;
     Ok(if explanation.decision == "refused" { ExitCode::FAILURE } else { ExitCode::SUCCESS })

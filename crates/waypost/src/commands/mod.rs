@@ -17,6 +17,7 @@ mod failed;
 mod held;
 mod key;
 mod man;
+mod notify;
 mod queue;
 mod reports;
 pub mod route;
@@ -25,6 +26,7 @@ pub mod sendmail;
 pub mod setup;
 mod status;
 mod token;
+mod top;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -48,6 +50,9 @@ pub async fn run_with_api(config: &Path, command: Command, out: Output) -> Resul
     if matches!(command, Command::Status) {
         return status::run(&config, out).await;
     }
+    if let Command::Top(args) = &command {
+        return top::run(&config, args, out).await;
+    }
     let mut api = Transport::open(&config).await?;
     match command {
         Command::Domain(command) => domain::run(&config, &mut api, command, out).await?,
@@ -56,6 +61,7 @@ pub async fn run_with_api(config: &Path, command: Command, out: Output) -> Resul
         Command::Queue(command) => queue::run(&mut api, command, out).await?,
         Command::Held(command) => held::run(&mut api, command, out).await?,
         Command::Failed(args) => failed::run(&mut api, args.limit, out).await?,
+        Command::Notify(command) => return notify::run(&mut api, command, out).await,
         Command::Explain(args) => return explain::run(&mut api, args, out).await,
         Command::Reports(command) => reports::run(&mut api, command, out).await?,
         Command::Token(command) => token::run(&mut api, command, out).await?,
@@ -77,7 +83,8 @@ pub async fn run_with_api(config: &Path, command: Command, out: Output) -> Resul
         | Command::Route(_)
         | Command::SendAs(_)
         | Command::Sendmail(_)
-        | Command::Status => {}
+        | Command::Status
+        | Command::Top(_) => {}
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -210,6 +210,8 @@ fn make_absolute(path: &Path, file: &mut FileOptions) {
         &mut file.acme.authority_root,
         &mut file.dns.tsig_secret_file,
         &mut file.dns.token_file,
+        &mut file.notices.webhook_secret_file,
+        &mut file.notices.ntfy_token_file,
     ];
     optional.into_iter().flatten().for_each(fix);
     for pair in &mut file.tls.pair {

@@ -19,7 +19,7 @@ mod words;
 pub use error::{ConfigError, ConfigErrors};
 pub use load::{Config, DEFAULT_SUBMIT_SOCKET, load, parse};
 pub use option_row::OptionInForce;
-pub use options::LogOptions;
+pub use options::{FileOptions, LogOptions};
 pub use reference::{reference, template};
 pub use settings::private_line;
 pub use words::{DmarcWord, FlowWord, LogFormat, ValidateWord};

@@ -67,6 +67,11 @@ impl TextOption for net::KeyPin {
     const EXAMPLE: &'static str = "8d02536c887482bc34ff54e41d2ba659bf85b341a0a20afadb5813dcfbcf286d";
 }
 
+impl TextOption for net::PostUrl {
+    const WHAT: &'static str = "a URL";
+    const EXAMPLE: &'static str = "https://ntfy.sh/a-name-that-no-one-guesses";
+}
+
 impl TextOption for policy::LocalRule {
     const WHAT: &'static str = "a user and a sender";
     const EXAMPLE: &'static str = "www-data=noreply@example.com";

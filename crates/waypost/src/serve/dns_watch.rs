@@ -67,7 +67,7 @@ pub fn start(config: &Config, router: Router, postmaster: Postmaster, doubts: Ar
                 Occasion::Daily => wait.set(tokio::time::sleep(every)),
                 Occasion::Refused => followed_up_ms = clock.now_ms(),
             }
-            if let Err(error) = target_watch::look(&path, &router, &postmaster).await {
+            if let Err(error) = target_watch::look(&path, &router, &postmaster, &events).await {
                 tracing::warn!(error = format!("{error:#}"), "alias targets could not be checked; the next check is in its turn");
             }
             if let Err(error) = look(&path, &router, &postmaster, &events, occasion).await {

@@ -16,23 +16,17 @@ use axum::routing::get;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use metrics::{Exposition, LANES_SHOWN_MAX, Metrics, ProcessState, ServerState, expose};
+use metrics::{Exposition, HourOfFlow, Metrics, ProcessState, ServerState, expose};
 use mta::{Pauses, Status};
 use net::{Clock, Resolver};
 use policy::ReplyScope;
-use store::{QueueLoad, Store};
+use store::Store;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use super::certificates::ServerCertificates;
 use crate::config::Config;
-
-/// Minimum interval between two passes over the queue, in milliseconds.
-const LOAD_EVERY_MS: i64 = 5_000;
-
-/// A pass over a long queue takes at most this part of the time of the store's reader.
-const LOAD_PART: i64 = 20;
 
 /// Maximum connections of one listener.
 const CONNECTIONS_MAX: usize = 16;
@@ -68,21 +62,13 @@ pub struct ScrapeSource {
 pub struct Scraper {
     source: ScrapeSource,
     started_s: i64,
-    load: Mutex<Option<KnownLoad>>,
-}
-
-/// The last pass over the queue.
-struct KnownLoad {
-    at_ms: i64,
-    took_ms: i64,
-    load: QueueLoad,
 }
 
 impl Scraper {
     /// Of a server that starts now.
     pub fn new(source: ScrapeSource) -> Arc<Self> {
         let started_s = source.clock.now_ms() / 1000;
-        Arc::new(Self { source, started_s, load: Mutex::default() })
+        Arc::new(Self { source, started_s })
     }
 
     /// Returns all metrics in the format that an Accept field prefers, with its Content-Type.
@@ -91,8 +77,13 @@ impl Scraper {
         (format.content_type(), expose(self.source.metrics.clone(), self.state().await, format))
     }
 
+    /// Returns the flow of the last hour, by minute.
+    pub fn last_hour(&self) -> HourOfFlow {
+        self.source.metrics.last_hour(self.source.clock.now_ms())
+    }
+
     async fn state(&self) -> ServerState {
-        let ScrapeSource { store, resolver, certificates, status, pauses, .. } = &self.source;
+        let ScrapeSource { store, clock, resolver, certificates, status, pauses, .. } = &self.source;
         let status = status();
         let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
         let paused = pauses.list();
@@ -103,7 +94,7 @@ impl Scraper {
             version: env!("CARGO_PKG_VERSION"),
             sessions: status.sessions_by_listener.map(|(kind, sessions)| (kind, count(sessions))).to_vec(),
             totals: store.totals().await.ok(),
-            load: self.load().await,
+            load: store.load(clock.now_ms()).await.ok(),
             in_flight: count(status.in_flight),
             workers: count(status.workers),
             connections: count(status.connections),
@@ -119,22 +110,6 @@ impl Scraper {
             process: net::blocking(process).await,
             started_s: self.started_s,
         }
-    }
-
-    /// Returns the queue by lane and age; scrapes that come sooner than the next pass get the last one.
-    async fn load(&self) -> Option<QueueLoad> {
-        let ScrapeSource { store, clock, .. } = &self.source;
-        let mut known = self.load.lock().await;
-        let begin_ms = clock.steady_ms();
-        if let Some(known) = &*known
-            && begin_ms - known.at_ms < LOAD_EVERY_MS.max(known.took_ms * LOAD_PART)
-        {
-            return Some(known.load.clone());
-        }
-        let load = store.load(clock.now_ms(), LANES_SHOWN_MAX).await.ok()?;
-        let at_ms = clock.steady_ms();
-        *known = Some(KnownLoad { at_ms, took_ms: at_ms - begin_ms, load: load.clone() });
-        Some(load)
     }
 }
 

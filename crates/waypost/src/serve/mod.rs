@@ -9,6 +9,7 @@ mod dns_watch;
 pub mod health;
 pub mod logging;
 pub mod metrics;
+pub mod notices;
 mod owner;
 mod public;
 pub mod reload;
@@ -42,6 +43,8 @@ use crate::control::{ServerControl, ServerParts};
 use crate::transport::with_remedy;
 use certificates::{ServerCertificates, server_tls};
 use metrics::{ScrapeSource, Scraper};
+use notices::settings::NoticeSettings;
+use notices::{NoticeParts, NoticeSink, Notices};
 use public::PublicSettings;
 use reload::Reloader;
 
@@ -105,6 +108,7 @@ pub struct Running {
     watch: Option<dns_watch::Watch>,
     health: health::HealthTask,
     disk: disk_watch::DiskWatch,
+    notices: Arc<Notices>,
     metrics: metrics::MetricsListeners,
     admin: JoinHandle<std::io::Result<()>>,
     /// Dropping these ends the sockets.
@@ -136,7 +140,9 @@ impl Running {
         let live = Arc::new(live);
         let shown = Arc::new(ArcSwap::from_pointee(PublicSettings::of(config)));
         let counted = Arc::new(::metrics::Metrics::default());
-        let events = Events::new(vec![counted.clone()]);
+        let notice_settings = NoticeSettings::of(&config.file).map_err(|error| anyhow!(error))?;
+        let (noticed, to_notice) = NoticeSink::new();
+        let events = Events::new(vec![counted.clone(), noticed]);
         let certificates = ServerCertificates::new(tls.clone(), challenges, live.clone(), resolver.clone(), clock.clone(), events.clone());
         let reloader = Arc::new(Reloader::new(config, settings.clone(), live.clone(), shown.clone(), certificates.clone()));
         let releaser = Releaser::new(settings.clone(), store.clone(), live.clone(), clock.clone());
@@ -147,7 +153,7 @@ impl Running {
             live: live.clone(),
             password_key: password_key.clone(),
             tls,
-            client_tls,
+            client_tls: client_tls.clone(),
             resolver: resolver.clone(),
             data: data.clone(),
             clock: clock.clone(),
@@ -165,12 +171,26 @@ impl Running {
             pauses: server.pauses(),
         });
         let metrics = metrics::listen(config, &scraper).await?;
+        let parts = NoticeParts {
+            resolver: resolver.clone(),
+            tls: client_tls,
+            postmaster: server.postmaster(),
+            direct: server.direct_sender(),
+            pauses: server.pauses(),
+            store: store.clone(),
+            live: live.clone(),
+            certificates: certificates.clone(),
+            clock: clock.clone(),
+            events: events.clone(),
+        };
+        let notices = Arc::new(Notices::start(config, notice_settings, to_notice, parts));
         let parts = ServerParts {
             resolver: resolver.clone(),
             certificates: certificates.clone(),
             reloader: reloader.clone(),
             health: health.clone(),
             scraper,
+            notices: notices.clone(),
         };
         let context = ApiContext {
             store: store.clone(),
@@ -195,7 +215,7 @@ impl Running {
         let disk = disk_watch::start(store.clone(), Clock::system(), events.clone());
         let (stop_admin, admin) = start_socket(config.admin_socket(), listener, router);
         stop.push(stop_admin);
-        Ok(Self { store, server, public, certificates, reloader, watch, health, disk, metrics, admin, stop, events })
+        Ok(Self { store, server, public, certificates, reloader, watch, health, disk, notices, metrics, admin, stop, events })
     }
 
     /// Maximum time for deliveries in progress at a stop.
@@ -209,6 +229,7 @@ impl Running {
         drop(self.public);
         drop(self.metrics);
         self.certificates.stop();
+        self.notices.stop();
         drop((self.watch, self.disk, self.health));
         self.server.shut_down().await;
         self.events.record(Event::new(EventKind::Stopped, Clock::system().now_ms()));
@@ -262,7 +283,11 @@ async fn run_until_stopped(signals: &mut Signals, running: &mut Running) -> Resu
             request = signals.next() => match request {
                 SignalRequest::Stop => return Ok(()),
                 // The result is in the log.
-                SignalRequest::Reload => drop(running.reloader.reload().await),
+                SignalRequest::Reload => {
+                    let reloaded = running.reloader.reload().await.unwrap_or_else(|error| error);
+                    let event = Event::new(EventKind::ServerChanged, Clock::system().now_ms()).fact(Fact::What, "configuration");
+                    running.events.record(event.fact(Fact::Change, reloaded).fact(Fact::Command, "SIGHUP"));
+                }
             },
             thread = running.store.died() => {
                 return Err(anyhow!(

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use net::{ClientTls, TlsError, certificates_of};
 
+use super::notices::settings::NoticeSettings;
 use crate::config::{Config, ConfigError, ConfigErrors, secrets};
 
 /// Checks everything that a start with this configuration needs.
@@ -28,6 +29,10 @@ pub fn run(config: &Config) -> Result<(), ConfigErrors> {
     }
     if let Err(error) = super::resolver(config) {
         wrong(error.to_string(), "check [dns]");
+    }
+    if let Err(error) = NoticeSettings::of(&config.file) {
+        let (what, hint) = error.split_once("\n  hint: ").unwrap_or((&error, "check [notices]"));
+        wrong(what.to_owned(), hint);
     }
     let key = config.file.password_key();
     if key.exists()

@@ -8,14 +8,18 @@ use std::path::Path;
 use anyhow::Result;
 use axum::Router;
 use control_api::api::{TargetLook, TargetLooks};
+use events::{Event, EventKind, Events, Fact};
 use mta::Postmaster;
 
 use super::load_config;
 use super::seen_file::SeenFile;
 use crate::transport::Transport;
 
+/// Maximum domains of one check that are recorded.
+const RECORDED_MAX: usize = 20;
+
 /// Checks once.
-pub(super) async fn look(path: &Path, router: &Router, postmaster: &Postmaster) -> Result<()> {
+pub(super) async fn look(path: &Path, router: &Router, postmaster: &Postmaster, events: &Events) -> Result<()> {
     let config = load_config(path).await?;
     let mut api = Transport::InProcess(Box::new(router.clone()));
     let looks: TargetLooks = api.get("/api/v1/aliases/targets").await?;
@@ -24,6 +28,10 @@ pub(super) async fn look(path: &Path, router: &Router, postmaster: &Postmaster) 
     let wrong: Vec<&TargetLook> = looks.doubts.iter().filter(|look| look.is_wrong).collect();
     let new: Vec<&TargetLook> = wrong.iter().filter(|look| !before.contains(&look.domain)).copied().collect();
     tracing::info!(domains = looks.looked, wrong = wrong.len(), new = new.len(), "alias targets checked");
+    for look in new.iter().take(RECORDED_MAX) {
+        let event = || Event::new(EventKind::TargetWrong, net::Clock::system().now_ms()).fact(Fact::Domain, &look.domain);
+        events.record_with(|| event().reason(Some(look.to_string())));
+    }
     if !new.is_empty() && !postmaster.notify(&subject(&new), &text(&new)).await? {
         tracing::warn!("alias targets accept no mail, and no postmaster is set to notify");
     }

@@ -2,7 +2,6 @@
 
 save = Save
 saved = Saved.
-undo = Undo
 
 aliases-sentence =
     { $n ->

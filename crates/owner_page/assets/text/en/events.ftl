@@ -76,3 +76,5 @@ kind-started = The server started.
 kind-stopped = The server stopped.
 kind-bug-caught = A bug was caught; please report it.
 kind-signature-broken = Forwarding would have broken a signature, so the message was refused.
+kind-history-damaged = The file of the history could not be read; a new one began.
+kind-events-lost = Events were lost: the history could not keep up.

@@ -2,7 +2,6 @@
 
 save = 保存
 saved = 已保存。
-undo = 撤销
 
 aliases-sentence =
     { $n ->

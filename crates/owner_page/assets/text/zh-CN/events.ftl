@@ -76,3 +76,5 @@ kind-started = 服务器已启动。
 kind-stopped = 服务器已停止。
 kind-bug-caught = 捕获到程序错误，请报告。
 kind-signature-broken = 转发会破坏签名，因此拒绝了该邮件。
+kind-history-damaged = 历史记录文件无法读取，已开始新文件。
+kind-events-lost = 丢失了部分事件：历史记录写入不及。

@@ -44,12 +44,12 @@ impl AddForm {
 }
 
 /// Splits addresses at spaces, commas and semicolons.
-pub(super) fn addresses(text: &str) -> Vec<String> {
+pub(in crate::screens) fn addresses(text: &str) -> Vec<String> {
     text.split([' ', ',', ';', '\n', '\r', '\t']).map(str::trim).filter(|part| !part.is_empty()).map(ToOwned::to_owned).collect()
 }
 
 /// Returns what is wrong with these targets in DNS.
-pub(super) async fn doubts(screen: &Screen, targets: &[String]) -> Vec<String> {
+pub(in crate::screens) async fn doubts(screen: &Screen, targets: &[String]) -> Vec<String> {
     let looks: Result<TargetLooks, Problem> =
         screen.api.get(&with_query("/aliases/targets", &[("targets", Some(&targets.join(" ")))])).await;
     looks.map(|looks| looks.doubts.iter().filter(|look| look.is_wrong).map(ToString::to_string).collect()).unwrap_or_default()

@@ -23,6 +23,7 @@ use crate::listed;
 use crate::moment::relative;
 use crate::screen::{PageState, Screen};
 use add::AddForm;
+pub(super) use add::{addresses, doubts};
 use usage::Usage;
 pub(super) use usage::use_of;
 
