@@ -142,6 +142,7 @@ fn a_forwarded_message_makes_an_event_for_the_decision_and_one_for_the_delivery(
                 ("reason", ""),
             ],
         );
+        assert_eq!(text(&delivered, "client"), scene.lab.address(2).to_string());
         assert!(text(&delivered, "reply").starts_with("250 "), "{delivered:#}");
         assert_numbers(&delivered, &["took_ms", "age_ms"]);
         let kinds = scene.kinds();
@@ -298,11 +299,14 @@ fn start_and_stop_are_recorded_across_restarts() {
     });
 }
 
-/// The variants of the list of kinds.
-fn kinds_of_list() -> Vec<String> {
-    let list = root().join("crates/events/src/kind.rs");
-    let source = fs::read_to_string(list).expect("the list of kinds");
-    let rows = source.split("\nkinds! {").nth(1).expect("the list follows the macro").split("\n}").next().unwrap_or_default();
+/// What records events; the other crates read them.
+const RECORDERS: [&str; 6] =
+    ["crates/mta/src", "crates/net/src", "crates/control_api/src", "crates/door/src", "crates/history/src", "crates/waypost/src/serve"];
+
+/// The variants of a list of `crates/events`, which begins with `begin`.
+fn variants(file: &str, begin: &str) -> Vec<String> {
+    let source = fs::read_to_string(root().join("crates/events/src").join(file)).expect("a list of the events");
+    let rows = source.split(begin).nth(1).expect("the list follows the macro").split("\n}").next().unwrap_or_default();
     rows.lines().filter_map(|row| row.split_whitespace().next()).map(ToOwned::to_owned).collect()
 }
 
@@ -310,11 +314,11 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests are a folder of the checkout")
 }
 
-/// All sources of the crates but `events`, as one text.
+/// All sources in a folder, as one text.
 fn sources(dir: &Path, into: &mut String) {
     for entry in fs::read_dir(dir).expect("a folder of the checkout") {
         let path = entry.expect("an entry").path();
-        if path.is_dir() && !path.ends_with("crates/events") {
+        if path.is_dir() {
             sources(&path, into);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             into.push_str(&fs::read_to_string(&path).expect("a source file"));
@@ -322,16 +326,21 @@ fn sources(dir: &Path, into: &mut String) {
     }
 }
 
-#[test]
-fn every_kind_of_event_is_recorded_somewhere() {
-    let kinds = kinds_of_list();
-    assert!(kinds.len() > 40 && kinds.iter().all(|kind| kind.chars().all(char::is_alphabetic)), "{kinds:?}");
+/// The variants of a type that no recorder mentions.
+fn dead(of: &str, variants: &[String]) -> Vec<String> {
     let mut text = String::new();
-    sources(&root().join("crates"), &mut text);
-    let is_recorded = |kind: &String| {
-        text.match_indices(&format!("EventKind::{kind}"))
-            .any(|(at, found)| !text[at + found.len()..].starts_with(|next: char| next.is_alphanumeric()))
-    };
-    let dead: Vec<&String> = kinds.iter().filter(|kind| !is_recorded(kind)).collect();
-    assert!(dead.is_empty(), "kinds that nothing records: {dead:?}");
+    RECORDERS.iter().for_each(|dir| sources(&root().join(dir), &mut text));
+    let ends = |rest: &str| !rest.starts_with(|next: char| next.is_alphanumeric());
+    let is_used = |name: &&String| text.match_indices(&format!("{of}::{name}")).any(|(at, found)| ends(&text[at + found.len()..]));
+    variants.iter().filter(|name| !is_used(name)).cloned().collect()
+}
+
+#[test]
+fn every_kind_and_fact_of_events_is_recorded_somewhere() {
+    let (kinds, facts) = (variants("kind.rs", "\nkinds! {\n"), variants("fact.rs", "\nfacts! {\n"));
+    assert!(kinds.len() > 40 && facts.len() > 30 && kinds.contains(&"Delivered".to_owned()), "{kinds:?} {facts:?}");
+    let none: [String; 0] = [];
+    assert_eq!(dead("EventKind", &kinds), none, "kinds that nothing records");
+    assert_eq!(dead("Fact", &facts), none, "facts that nothing records");
+    assert_eq!(dead("EventKind", &["Deliver".to_owned()]), ["Deliver"], "a part of a name is not the name");
 }

@@ -11,6 +11,8 @@
 
 mod account_import;
 mod alias_targets;
+mod api_schema;
+mod browser;
 mod certificate_files;
 mod certificates;
 mod circuits;
@@ -25,6 +27,7 @@ mod delivery;
 mod dns_records;
 mod doctor;
 mod doctor_worlds;
+mod door;
 mod events;
 mod explain;
 mod filter;
@@ -33,6 +36,7 @@ mod from_field;
 mod full_disk;
 mod goldens;
 mod held;
+mod history;
 mod hostile_content;
 mod hostile_dns;
 mod hostile_in;

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::extract::FromRef;
+use door::Door;
 use events::Events;
+use history::History;
 use mta::LiveDirectory;
 use mta::passwords::PasswordKey;
 use net::{Clock, Resolver};
@@ -22,6 +24,7 @@ use crate::recorder::Recorder;
 use crate::reports::{ReportFacts, ReportReader};
 use crate::targets::TargetChecker;
 use crate::tokens::Tokens;
+use crate::web::PageUrl;
 
 /// What the API is built from.
 #[derive(Clone)]
@@ -42,6 +45,12 @@ pub struct ApiContext {
     pub certificates: PathBuf,
     /// Where changes are recorded.
     pub events: Events,
+    /// What has happened; `None` if the history is off.
+    pub history: Option<History>,
+    /// Sessions, links and second steps of the owner's page.
+    pub door: Door,
+    /// The address of the owner's page, without a slash at its end; `None` if it is off.
+    pub page_url: Option<String>,
     /// The process behind the API.
     pub control: Arc<dyn Control>,
     /// What all routers over this context share: `ApiShared::default()`.
@@ -103,11 +112,14 @@ macro_rules! parts {
 parts! {
     Store = |state| state.context.store.clone();
     Arc<LiveDirectory> = |state| state.context.live.clone();
+    Option<History> = |state| state.context.history.clone();
     Clock = |state| state.context.clock.clone();
     Option<Resolver> = |state| state.context.resolver.clone();
     ReportFacts = |state| state.context.report_facts.clone();
     CertificateDir = |state| CertificateDir(state.context.certificates.clone());
     Arc<dyn Control> = |state| state.context.control.clone();
+    Door = |state| state.context.door.clone();
+    PageUrl = |state| PageUrl(state.context.page_url.clone());
     Recorder = |state| Recorder { events: state.context.events.clone(), clock: state.context.clock.clone() };
     DirectoryEditor = |state| state.editor.clone();
     MessageRoom = |state| state.context.shared.room.clone();

@@ -21,6 +21,8 @@ mod extract;
 mod facts;
 mod health;
 mod held;
+mod history;
+mod history_follow;
 mod https;
 mod idempotency;
 mod import;
@@ -44,6 +46,7 @@ mod table;
 mod targets;
 mod test_message;
 mod tokens;
+mod web;
 
 pub use actor::{Actor, Scopes};
 pub use context::{ApiContext, ApiShared};

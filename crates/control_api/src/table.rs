@@ -6,8 +6,8 @@
 use crate::actor::{Access, Scopes};
 use crate::routes::Routes;
 use crate::{
-    accounts, aliases, certificates, confirmations, dns, domains, explain, facts, health, held, import, keys, messages, metrics, notices,
-    openapi, pauses, queue, random_alias, reports, senders, server, targets, test_message, tokens,
+    accounts, aliases, certificates, confirmations, dns, domains, explain, facts, health, held, history, history_follow, import, keys,
+    messages, metrics, notices, openapi, pauses, queue, random_alias, reports, senders, server, targets, test_message, tokens, web,
 };
 
 /// Whatever can be read, except for aliases and the queue.
@@ -34,7 +34,18 @@ const QUEUE: Access = Access::of(Scopes::QUEUE);
 
 /// Returns all routes.
 pub(crate) fn all() -> Routes {
-    server_routes(mail_routes(account_routes(alias_routes(Routes::default()))))
+    history_routes(server_routes(mail_routes(page_routes(account_routes(alias_routes(Routes::default()))))))
+}
+
+fn history_routes(routes: Routes) -> Routes {
+    routes
+        .get("/history", READ, history::list, "List events")
+        .get("/history/messages", READ, history::messages, "Find messages by any clue")
+        .get("/history/messages/{id}", READ, history::message, "Show the events of a message")
+        .get("/history/totals", READ, history::totals, "Count events by hour or day")
+        .get("/history/aliases", SEE_ALIASES, history::aliases, "Show how aliases are used")
+        .get("/history/aliases/{source}", SEE_ALIASES, history::alias, "Show how an alias is used")
+        .get("/history/follow", READ, history_follow::follow, "Follow events as they happen")
 }
 
 fn alias_routes(routes: Routes) -> Routes {
@@ -70,6 +81,16 @@ fn account_routes(routes: Routes) -> Routes {
         .post("/accounts/{login}/verify", ADMIN, accounts::verify, "Check a password")
         .post("/accounts/{login}/certificates", ADMIN, accounts::add_certificate, "Add a client certificate")
         .delete("/accounts/{login}/certificates/{name}", OWN_PASSWORDS, accounts::remove_certificate, "Remove a client certificate")
+}
+
+fn page_routes(routes: Routes) -> Routes {
+    routes
+        .get("/web", READ, web::show, "Show where the owner's page is")
+        .post("/web/links", ADMIN, web::login_link, "Make a one-time link to log in to the owner's page")
+        .get("/web/sessions", ADMIN, web::sessions, "List the sessions of the owner's page")
+        .post("/accounts/{login}/invitations", ADMIN, web::invite, "Make a one-time link to choose the password of an account")
+        .delete("/accounts/{login}/sessions", ADMIN, web::end_sessions, "End the sessions of an account on the owner's page")
+        .delete("/accounts/{login}/second-step", ADMIN, web::remove_second_step, "Remove the second step of an account")
 }
 
 fn mail_routes(routes: Routes) -> Routes {

@@ -3,6 +3,7 @@
 mod accounts;
 mod actors;
 mod facts;
+mod history;
 mod https;
 
 use std::path::Path;
@@ -30,6 +31,7 @@ struct Api {
     live: Arc<mta::LiveDirectory>,
     woken: Arc<AtomicU32>,
     recorded: Arc<Recorded>,
+    history: ::history::History,
     _dir: tempfile::TempDir,
 }
 
@@ -117,20 +119,34 @@ async fn api_with(virtual_file: Option<&str>) -> Api {
     let live = Arc::new(mta::LiveDirectory::open(store.clone(), "+", file).await.unwrap());
     let woken = Arc::new(AtomicU32::new(0));
     let recorded = Arc::new(Recorded::default());
+    let keep = ::history::HistoryOptions { days: 30, max_bytes: 1 << 26, subjects: false };
+    let history = ::history::History::start(dir.path(), keep, 1_800_000_000_000).unwrap();
+    let (clock, password_key) = (net::Clock::simulated(1_800_000_000_000), Arc::new(mta::passwords::PasswordKey::new([7; 32])));
+    let events = events::Events::new(vec![recorded.clone()]);
+    let parts = door::DoorParts {
+        store: store.clone(),
+        live: live.clone(),
+        key: password_key.clone(),
+        clock: clock.clone(),
+        events: events.clone(),
+    };
     let context = ApiContext {
         store: store.clone(),
         live: live.clone(),
-        password_key: Arc::new(mta::passwords::PasswordKey::new([7; 32])),
-        clock: net::Clock::simulated(1_800_000_000_000),
+        password_key,
+        clock,
         resolver: None,
         report_facts: ReportFacts { addresses: vec!["192.0.2.1".parse().unwrap()], forwarding: "fwd.example.com".parse().unwrap() },
         certificates: dir.path().join("certificates"),
-        events: events::Events::new(vec![recorded.clone()]),
+        events,
+        history: Some(history.clone()),
+        door: door::Door::open(parts).await.unwrap(),
+        page_url: Some("https://mx.x.test".into()),
         shared: crate::ApiShared::default(),
         control: Arc::new(TestControl { woken: woken.clone() }),
     };
     let (shared, router) = (router(context.clone()), operator_router(context.clone()));
-    Api { router, shared, context, store, live, woken, recorded, _dir: dir }
+    Api { router, shared, context, store, live, woken, recorded, history, _dir: dir }
 }
 
 async fn api() -> Api {

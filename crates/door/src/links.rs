@@ -31,7 +31,7 @@ impl Door {
         let (token, now_ms) = (new_token(), self.now_ms());
         let (path, age_ms, what) = match purpose {
             LinkPurpose::Login => (format!("/login/link/{token}"), LOGIN_MS, "a link to log in"),
-            LinkPurpose::Invitation => (format!("/welcome/{token}"), INVITATION_MS, "an invitation"),
+            LinkPurpose::Invitation => (format!("/invitation/{token}"), INVITATION_MS, "an invitation"),
         };
         let until_ms = now_ms + age_ms;
         let link = OneTimeLink { token: net::sha256(&[token.as_bytes()]), login: login.to_owned(), purpose, until_ms };
@@ -62,6 +62,14 @@ impl Door {
             Err(StoreError::NotFound(_)) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Gives back a link that was taken and did not do what it is for.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn give_back(&self, link: OneTimeLink) -> Result<(), StoreError> {
+        self.parts().store.change_door(DoorChange::PutLink(link, self.now_ms())).await
     }
 
     fn may_use(&self, login: &str) -> bool {

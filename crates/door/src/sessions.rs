@@ -75,6 +75,13 @@ pub struct Guest {
     pub csrf: String,
 }
 
+impl Guest {
+    /// Returns the name of the session in the list.
+    pub fn session_name(&self) -> String {
+        hex(&self.session)
+    }
+}
+
 /// A session, as its list shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionView {

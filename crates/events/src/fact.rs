@@ -51,7 +51,6 @@ facts! {
     Cause "cause" "cause, in words, by the table of remote replies";
     NextStep "next_step" "what the owner can do, by the table of remote replies";
     Flow "flow" "own, forward, report, ...: whose mail it is";
-    Lane "lane" "list of hosts that the message waits for";
     About "about" "queue ID of the message that this one reports on, or replaces";
     Copies "copies" "queue IDs of its further copies, one for each further target, separated by spaces";
     Reported "reported" "yes if the sender gets a DSN, no if not";

@@ -23,6 +23,18 @@ impl Group {
     /// All groups, in the order of the documents.
     pub const ALL: &[Self] = &[Self::Session, Self::Message, Self::Delivery, Self::Login, Self::Change, Self::Server];
 
+    /// Returns its name, in queries.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::Message => "message",
+            Self::Delivery => "delivery",
+            Self::Login => "login",
+            Self::Change => "change",
+            Self::Server => "server",
+        }
+    }
+
     /// Returns its title.
     pub fn title(self) -> &'static str {
         match self {
@@ -73,6 +85,9 @@ pub enum Level {
 }
 
 impl Level {
+    /// All levels, from the lowest.
+    pub const ALL: &[Self] = &[Self::Info, Self::Warning, Self::Error];
+
     /// Returns its word.
     pub fn as_str(self) -> &'static str {
         match self {

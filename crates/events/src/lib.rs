@@ -4,13 +4,17 @@
 //! Invariant: recording an event waits for nothing, and a sink that fails loses events, never mail.
 
 mod event;
+mod evidence;
 mod fact;
 mod kind;
 mod reference;
 mod sink;
+mod story;
 
 pub use event::Event;
+pub use evidence::authentication;
 pub use fact::Fact;
 pub use kind::{EventKind, Group, Level};
 pub use reference::reference;
 pub use sink::{EventSink, Events};
+pub use story::{StoryEntry, StoryLine, duration, one_event, plain, tell};

@@ -13,6 +13,9 @@ use crate::tokens::{Tokens, hex, token, words};
 /// Maximum length of a clue, in octets.
 const CLUE_MAX_BYTES: usize = 1000;
 
+/// Maximum length of a token of a word that is not taken for the start of a longer one, in octets; the letter before it counts.
+const WHOLE_MAX_BYTES: usize = 4;
+
 /// Why a text is not a clue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ClueError {
@@ -38,7 +41,7 @@ enum Term {
     Is(String),
     /// The start of a token.
     Starts(String),
-    /// Words; the last may be the start of one.
+    /// Words; the last may be the start of one if it is long enough.
     Words(Vec<String>),
     /// Addresses of a network: the first bits of this one.
     Network { address: IpAddr, bits: u8 },
@@ -98,7 +101,8 @@ impl Clue {
             Term::Starts(start) => tokens.iter().any(|other| other.starts_with(start)),
             Term::Words(words) => match words.split_last() {
                 Some((last, rest)) => {
-                    rest.iter().all(|word| tokens.iter().any(|other| other == word)) && tokens.iter().any(|other| other.starts_with(last))
+                    let is_last = |other: &str| other == last || (is_start(last) && other.starts_with(last));
+                    rest.iter().all(|word| tokens.iter().any(|other| other == word)) && tokens.iter().any(is_last)
                 }
                 None => false,
             },
@@ -113,7 +117,10 @@ impl Clue {
             Term::Starts(start) => format!("{} *", quoted(start)),
             Term::Words(words) => {
                 let last = words.len().saturating_sub(1);
-                let each = words.iter().enumerate().map(|(n, word)| if n == last { format!("{} *", quoted(word)) } else { quoted(word) });
+                let each = words
+                    .iter()
+                    .enumerate()
+                    .map(|(n, word)| if n == last && is_start(word) { format!("{} *", quoted(word)) } else { quoted(word) });
                 format!("({})", each.collect::<Vec<_>>().join(" AND "))
             }
             Term::Network { address, bits } => {
@@ -131,6 +138,11 @@ impl Clue {
 /// Returns the query for events of some kinds.
 pub(crate) fn kinds_expression<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.map(|name| quoted(&token('k', name))).collect::<Vec<_>>().join(" OR ")
+}
+
+/// Whether a word may be the start of one: short starts would match too much.
+fn is_start(word: &str) -> bool {
+    word.len() > WHOLE_MAX_BYTES
 }
 
 fn quoted(token: &str) -> String {
@@ -197,7 +209,7 @@ mod tests {
             .client("192.0.2.7".parse().unwrap())
             .host("mx.a.inbox.test")
             .login(Some("ada"))
-            .reply("550 5.1.1 No such user here")
+            .reply("550 5.1.1 No such mailbox here")
     }
 
     #[test]
@@ -223,17 +235,19 @@ mod tests {
             "192.0.0.0/13",
             "0.0.0.0/0",
             "ada",
-            "no such user",
-            "user such",
+            "no such mailbox",
+            "mailbox such",
             "550 5.1.1",
             "5.1.1",
-            "\"such us\"",
+            "\"such mail\"",
         ] {
             let clue = Clue::parse(clue).unwrap();
             assert!(clue.matches(&event()), "{clue:?}");
             assert!(!clue.matches(&other), "{clue:?}");
         }
-        for clue in ["6h22d211fvjng", "da@sender.test", "b.test", "192.0.2.8", "192.0.2.8/30", "2001:db8::/32", "such users", "test"] {
+        for clue in
+            ["6h22d211fvjng", "da@sender.test", "b.test", "192.0.2.8", "192.0.2.8/30", "2001:db8::/32", "such mailboxes", "such ma", "test"]
+        {
             assert!(!Clue::parse(clue).unwrap().matches(&event()), "{clue}");
         }
         assert!(Clue::parse("2001:db8::/32").unwrap().matches(&other) && Clue::parse("[IPv6:2001:db8::1]").unwrap().matches(&other));
@@ -250,6 +264,6 @@ mod tests {
     #[test]
     fn hostile_clues_are_quoted() {
         assert_eq!(Clue::parse("a\"b@c").unwrap().expression(), "\"aa\"\"b@c\" OR \"ma\"\"b@c\"");
-        assert_eq!(Clue::parse("xx OR yy").unwrap().expression(), "(\"wxx\" AND \"wor\" AND \"wyy\" *)");
+        assert_eq!(Clue::parse("xx OR yyyy").unwrap().expression(), "(\"wxx\" AND \"wor\" AND \"wyyyy\" *)");
     }
 }

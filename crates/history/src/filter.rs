@@ -17,6 +17,8 @@ pub struct Filter {
     pub since_ms: Option<i64>,
     /// Only events before this time.
     pub until_ms: Option<i64>,
+    /// Whether a clue matches only what others than owners may see ([`without_targets`]).
+    pub without_targets: bool,
 }
 
 impl Filter {
@@ -34,12 +36,7 @@ impl Filter {
     /// Keeps only kinds that need at least this attention.
     #[must_use]
     pub fn level(self, level: Level) -> Self {
-        let rank = |level: Level| match level {
-            Level::Info => 0,
-            Level::Warning => 1,
-            Level::Error => 2,
-        };
-        self.only(|kind| rank(kind.level()) >= rank(level))
+        self.only(|kind| kind.level() >= level)
     }
 
     fn only(mut self, keep: impl Fn(EventKind) -> bool) -> Self {
@@ -53,6 +50,23 @@ impl Filter {
         (self.kinds.is_empty() || self.kinds.contains(&event.kind))
             && self.since_ms.is_none_or(|since| event.at_ms >= since)
             && self.until_ms.is_none_or(|until| event.at_ms < until)
-            && self.clue.as_ref().is_none_or(|clue| clue.matches(event))
+            && self.clue.as_ref().is_none_or(|clue| self.is_found(clue, event))
+    }
+
+    fn is_found(&self, clue: &Clue, event: &Event) -> bool {
+        if self.without_targets { clue.matches(&without_targets(event)) } else { clue.matches(event) }
+    }
+}
+
+/// Returns what others than owners may see of an event: neither the mailbox behind an alias nor what may name it, its host and replies.
+pub fn without_targets(event: &Event) -> Event {
+    let is_shown = event.kind.group() != Group::Delivery;
+    Event {
+        target: None,
+        reply: event.reply.clone().filter(|_| is_shown && event.target.is_none()),
+        reason: event.reason.clone().filter(|_| is_shown),
+        host: event.host.clone().filter(|_| is_shown),
+        client: event.client.filter(|_| is_shown),
+        ..event.clone()
     }
 }

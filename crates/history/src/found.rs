@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use events::{Event, EventKind};
+use events::{Event, EventKind, Fact};
 use mail::QueueId;
 use serde::Serialize;
 
@@ -49,16 +49,21 @@ fn shown<S: serde::Serializer>(id: &Option<QueueId>, serializer: S) -> Result<S:
     }
 }
 
+/// The queue IDs of a DSN.
+fn named(dsn: &Recorded) -> impl Iterator<Item = QueueId> {
+    let copies = dsn.event.get(Fact::Copies).unwrap_or_default();
+    dsn.event.queue_id.into_iter().chain(copies.split(' ').filter_map(|id| id.parse().ok()))
+}
+
 /// How much a result needs a look: of several recipients, the one with the greatest counts. `None` if a kind is no result.
 fn weight(kind: EventKind) -> Option<u8> {
     use EventKind::*;
     Some(match kind {
-        DsnQueued => 0,
-        Duplicate | AutoReplyDropped | ReportStored | Released | MessageHandedOver | Delivered => 1,
-        MessageAccepted | NotTaken => 2,
-        MessageHeld | Deferred | HeldBack => 3,
+        Duplicate | AutoReplyDropped | ReportStored | Released | MessageHandedOver | Delivered | DeliveredLate => 1,
+        MessageAccepted | NotTaken | Rewritten => 2,
+        MessageHeld | Deferred | HeldBack | UnderWay | InDoubt => 3,
         Dropped => 4,
-        MessageRefused | MessageNotStored | RecipientRefused | SenderRefused => 5,
+        MessageRefused | MessageNotStored | ContentNotStored | ContentDeferred | RecipientRefused | SenderRefused | SetAside => 5,
         Failed | SignatureBroken => 6,
         _ => return None,
     })
@@ -67,7 +72,11 @@ fn weight(kind: EventKind) -> Option<u8> {
 impl Found {
     /// Sums up a message by its events, oldest first; `None` if there are none.
     pub(crate) fn of_message(id: QueueId, timeline: &[Recorded]) -> Option<Self> {
-        let own: Vec<&Recorded> = timeline.iter().filter(|recorded| recorded.event.queue_id == Some(id)).collect();
+        // The results of a DSN are not those of the message.
+        let of_dsns: Vec<QueueId> =
+            timeline.iter().filter(|recorded| recorded.event.kind == EventKind::DsnQueued).flat_map(named).collect();
+        let is_own = |recorded: &&Recorded| recorded.event.queue_id.is_some_and(|of| of == id || !of_dsns.contains(&of));
+        let own: Vec<&Recorded> = timeline.iter().filter(is_own).collect();
         let (first, last) = (own.first()?, own.last()?);
         let mut found = Self::of_event(first);
         found.queue_id = Some(id);

@@ -3,6 +3,7 @@
 //! Each query opens the file for itself, so that an idle server keeps no pages in memory and a file that was moved aside is let go. Invariant: taking an
 //! event waits for nothing; queries run on threads for blocking work, a few at a time.
 
+use std::collections::HashMap;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, broadcast};
 
-use crate::clue::Clue;
+use crate::alias_use::{AliasUse, alias_use};
 use crate::error::HistoryError;
 use crate::filter::Filter;
 use crate::found::Found;
@@ -26,14 +27,9 @@ use crate::part::Bounds;
 use crate::recorded::{Page, Recorded};
 use crate::scan::{Order, Scanner};
 use crate::schema;
-use crate::totals::{self, AliasUse, Total};
+use crate::timeline::{find, timeline};
+use crate::totals::{self, Total};
 use crate::writer::{Shared, Writer, damaged};
-
-/// Maximum events of one timeline.
-const TIMELINE_MAX: usize = 2000;
-
-/// How much earlier than its queue ID says a message's first event may be, in milliseconds.
-const EARLIER_MS: i64 = 3_600_000;
 
 /// Maximum queries that run at once.
 const QUERIES_MAX: usize = 4;
@@ -140,6 +136,11 @@ impl History {
         self.0.shared.lost.load(Ordering::Relaxed)
     }
 
+    /// Whether new events can come: not for a history that is only read.
+    pub fn is_live(&self) -> bool {
+        self.0.is_live
+    }
+
     /// Returns the events from now on, each once it is written.
     pub fn follow(&self) -> broadcast::Receiver<Recorded> {
         self.0.shared.live.subscribe()
@@ -166,7 +167,7 @@ impl History {
     /// # Errors
     /// The file cannot be read.
     pub async fn timeline(&self, id: QueueId) -> Result<Vec<Recorded>, HistoryError> {
-        self.query(move |db| timeline(&Scanner::new(db)?, id)).await
+        self.query(move |db| Ok(timeline(&Scanner::new(db)?, id)?.events)).await
     }
 
     /// Returns the events that a filter selects, newest first, from before a cursor on. A page may have fewer than `limit` and a next page.
@@ -210,20 +211,16 @@ impl History {
         self.query(move |db| Ok(totals::totals(db, since_ms, step_ms)?)).await
     }
 
-    /// Returns how an alias was used; `None` if no message was accepted for it.
+    /// Returns how each of these aliases was used; one without an accepted message is left out.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub async fn alias_use(&self, alias: String) -> Result<Option<AliasUse>, HistoryError> {
-        self.query(move |db| Ok(totals::alias_use(db, &alias)?)).await
-    }
-
-    /// Returns how every alias was used, by the alias in lower case.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub async fn alias_uses(&self) -> Result<std::collections::HashMap<String, AliasUse>, HistoryError> {
-        self.query(|db| Ok(totals::alias_uses(db)?)).await
+    pub async fn alias_uses(&self, aliases: Vec<String>, now_ms: i64) -> Result<HashMap<String, AliasUse>, HistoryError> {
+        self.query(move |db| {
+            let used = |alias: String| Ok(alias_use(db, &alias, now_ms)?.map(|used| (alias, used)));
+            aliases.into_iter().map(used).filter_map(Result::transpose).collect()
+        })
+        .await
     }
 
     /// Runs a query in one transaction. Without a file the result is that of an empty history.
@@ -253,48 +250,6 @@ fn answer<T: Default>(path: &Path, run: impl FnOnce(&Connection) -> Result<T, Hi
     let Some(db) = schema::open_reader(path)? else { return Ok(T::default()) };
     let transaction = db.unchecked_transaction()?;
     run(&transaction)
-}
-
-fn timeline(scanner: &Scanner<'_>, id: QueueId) -> Result<Vec<Recorded>, HistoryError> {
-    let mut filter = Filter::of_clue(Clue::of_message(id));
-    filter.since_ms = Some(id.made_ms().saturating_sub(EARLIER_MS));
-    let mut events = Vec::new();
-    scanner.scan(&filter, Order::Oldest { after: 0 }, &mut |recorded| {
-        events.push(recorded);
-        if events.len() >= TIMELINE_MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    })?;
-    Ok(events)
-}
-
-fn find(db: &Connection, filter: &Filter, cursor: Option<i64>, limit: usize) -> Result<Page<Found>, HistoryError> {
-    let scanner = Scanner::new(db)?;
-    let before = cursor.unwrap_or(i64::MAX);
-    let mut items: Vec<Found> = Vec::new();
-    let mut seen: Vec<QueueId> = Vec::new();
-    let mut failed = None;
-    let next = scanner.scan(filter, Order::Newest { before }, &mut |recorded| {
-        match recorded.event.queue_id {
-            None => items.push(Found { id: recorded.id, ..Found::of_event(&recorded) }),
-            Some(id) if seen.contains(&id) => return ControlFlow::Continue(()),
-            Some(id) => {
-                seen.push(id);
-                match timeline(&scanner, id) {
-                    // A page before this one has the message, by a newer event.
-                    Ok(events) if events.iter().any(|other| other.id >= before && filter.matches(&other.event)) => {}
-                    Ok(events) => items.extend(Found::of_message(id, &events)),
-                    Err(error) => {
-                        failed = Some(error);
-                        return ControlFlow::Break(());
-                    }
-                }
-            }
-        }
-        if items.len() >= limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    })?;
-    match failed {
-        Some(error) => Err(error),
-        None => Ok(Page { items, next }),
-    }
 }
 
 impl EventSink for History {

@@ -53,12 +53,17 @@ CREATE TABLE total (
 ) WITHOUT ROWID;
 CREATE TABLE alias_use (
     alias TEXT PRIMARY KEY,              -- in lower case
-    accepted INTEGER NOT NULL,
-    refused INTEGER NOT NULL,
     first_ms INTEGER NOT NULL,
     first_from TEXT NOT NULL,
     last_ms INTEGER NOT NULL,
     last_from TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE alias_day (
+    alias TEXT NOT NULL,
+    day INTEGER NOT NULL,                -- days since 1970
+    accepted INTEGER NOT NULL,
+    refused INTEGER NOT NULL,
+    PRIMARY KEY (alias, day)
 ) WITHOUT ROWID;
 ";
 
@@ -125,7 +130,9 @@ pub(crate) fn create_part(db: &Connection, n: i64) -> rusqlite::Result<()> {
 
 /// Drops the tables of a part.
 pub(crate) fn drop_part(db: &Connection, n: i64) -> rusqlite::Result<()> {
-    db.execute_batch(&format!("BEGIN; DROP TABLE clue_{n}; DROP TABLE event_{n}; DELETE FROM part WHERE n = {n}; COMMIT;"))
+    let transaction = db.unchecked_transaction()?;
+    transaction.execute_batch(&format!("DROP TABLE clue_{n}; DROP TABLE event_{n}; DELETE FROM part WHERE n = {n};"))?;
+    transaction.commit()
 }
 
 /// Moves the file aside, with its log. Returns the new path.

@@ -110,16 +110,37 @@ async fn a_timeline_has_all_events_of_a_message_as_they_were_recorded() {
     for event in [accepted(1), accepted(2), delivered(2), failed(1)] {
         record(&history, event);
     }
-    // A DSN about the first message.
-    let dsn = Event::new(EventKind::MessageAccepted, at(5)).of_message(id(5)).from("").to("ada1@sender1.test").fact(Fact::About, id(1));
+    // A DSN about the first message, and its delivery.
+    let dsn = Event::new(EventKind::DsnQueued, at(5)).of_message(id(5)).from("").to("ada1@sender1.test").fact(Fact::About, id(1));
+    let returned = Event::new(EventKind::Delivered, at(6)).of_message(id(5)).to("ada1@sender1.test");
     record(&history, dsn.clone());
+    record(&history, returned.clone());
     let timeline: Vec<Event> = history.timeline(id(1)).await.unwrap().iter().map(|recorded| recorded.event.as_ref().clone()).collect();
-    assert_eq!(timeline, [accepted(1), failed(1), dsn]);
+    assert_eq!(timeline, [accepted(1), failed(1), dsn, returned]);
+    assert_eq!(history.timeline(id(5)).await.unwrap().len(), 4, "the DSN leads to its message");
     assert_eq!(found(&history, "a secret").await.len(), 2);
     let page = history.find(Filter::of_clue(Clue::parse("letter.1@sender1.test").unwrap()), None, 10).await.unwrap();
     let one = page.items.first().unwrap();
     assert_eq!((one.result, one.events, one.to.as_slice()), (EventKind::Failed, 2, ["alias1@example.test".to_owned()].as_slice()));
     assert_eq!(one.reason.as_deref(), Some("the mailbox does not exist"));
+    history.close().await;
+}
+
+#[tokio::test]
+async fn a_message_with_several_targets_is_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let history = start(&dir, OPTIONS);
+    let copies = format!("{} {}", id(11), id(12));
+    record(&history, accepted(10).to("alias11@example.test").fact(Fact::Copies, copies));
+    for event in [delivered(10), Event { queue_id: Some(id(10)), ..failed(11) }] {
+        record(&history, event);
+    }
+    record(&history, Event { kind: EventKind::Deferred, ..delivered(12) });
+    for n in [10, 11, 12] {
+        assert_eq!(history.timeline(id(n)).await.unwrap().len(), 4, "{n}");
+    }
+    let page = history.find(Filter::of_clue(Clue::parse("inbox12.test").unwrap()), None, 10).await.unwrap();
+    assert_eq!(page.items.iter().map(|found| (found.queue_id, found.result)).collect::<Vec<_>>(), [(Some(id(10)), EventKind::Failed)]);
     history.close().await;
 }
 
@@ -254,6 +275,24 @@ async fn damage_found_by_a_query_begins_a_new_file() {
 }
 
 #[tokio::test]
+async fn a_file_that_cannot_be_opened_loses_events_until_it_can() {
+    let dir = tempfile::tempdir().unwrap();
+    let in_the_way = dir.path().join("history.db");
+    fs::create_dir(&in_the_way).unwrap();
+    let history = start(&dir, OPTIONS);
+    record(&history, accepted(1));
+    record(&history, delivered(1));
+    assert!(history.events(Filter::default(), None, 10).await.is_err());
+    assert_eq!(history.lost(), 2);
+    fs::remove_dir(&in_the_way).unwrap();
+    record(&history, accepted(2));
+    let kept = history.events(Filter::default(), None, 10).await.unwrap().items;
+    assert_eq!(kept.iter().map(|recorded| recorded.event.kind).collect::<Vec<_>>(), [EventKind::MessageAccepted, EventKind::EventsLost]);
+    assert_eq!(kept.last().unwrap().event.reason.as_deref(), Some("2 events could not be written"));
+    history.close().await;
+}
+
+#[tokio::test]
 async fn old_events_go_and_the_file_stays_within_its_bounds() {
     let dir = tempfile::tempdir().unwrap();
     let options = HistoryOptions { days: 3, max_bytes: 8 << 20, subjects: false };
@@ -297,12 +336,14 @@ async fn counts_by_hour_and_by_alias() {
     let refused = |to: &str| Event::new(EventKind::RecipientRefused, NOW_MS).from("spam@bad.test").to(to);
     record(&history, refused("ALIAS2@example.test"));
     record(&history, refused("guessed@example.test"));
-    let of = async |alias: &str| history.alias_use(alias.to_owned()).await.unwrap();
-    let used = of("Alias2@example.test").await.unwrap();
-    assert_eq!((used.accepted, used.refused, used.first_ms, used.last_ms), (3, 1, at(2), NOW_MS + DAY_MS));
-    assert_eq!((used.first_from.as_str(), used.last_from.as_str()), ("Ada2@sender2.test", "eve@late.test"));
-    assert_eq!(of("guessed@example.test").await, None, "an invented address gets no row");
-    assert_eq!(history.alias_uses().await.unwrap().len(), 3);
+    let aliases = ["Alias2@example.test", "guessed@example.test"].map(str::to_owned).to_vec();
+    let uses = history.alias_uses(aliases, NOW_MS + DAY_MS).await.unwrap();
+    assert_eq!(uses.len(), 1, "an invented address gets no row");
+    let used = uses.get("Alias2@example.test").unwrap();
+    let counts = [used.today, used.week, used.month].map(|count| (count.accepted, count.refused));
+    assert_eq!(counts, [(1, 0), (3, 1), (3, 1)]);
+    assert_eq!((used.first.at_ms, used.last.at_ms), (at(2), NOW_MS + DAY_MS));
+    assert_eq!((used.first.from.as_str(), used.last.from.as_str()), ("Ada2@sender2.test", "eve@late.test"));
     let totals = history.totals(NOW_MS, DAY_MS).await.unwrap();
     let shown: Vec<(i64, EventKind, u64)> =
         totals.iter().map(|total| ((total.from_ms - NOW_MS) / DAY_MS, total.kind, total.count)).collect();

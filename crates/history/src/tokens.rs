@@ -69,7 +69,7 @@ impl Tokens {
         for (fact, value) in &event.facts {
             match fact {
                 Fact::FromField => self.address(value),
-                Fact::About => self.add('q', value),
+                Fact::About | Fact::Copies => value.split(' ').for_each(|id| self.add('q', id)),
                 Fact::Domain => self.name(value),
                 Fact::Subject => self.words(value),
                 Fact::What => {

@@ -1,20 +1,18 @@
-//! The counts that pages show: events of each kind by hour, and the use of each alias. They are changed in the transaction of the events themselves.
+//! Events of each kind by hour, for pages. Changed in the transaction of the events themselves.
 //!
 //! Invariant: their cost for a page does not depend on the number of events.
 
 use std::collections::HashMap;
 
 use events::{Event, EventKind, Fact};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 use serde::Serialize;
 
+use crate::alias_use::{self, AliasTally};
 use crate::row::Names;
 
 /// Milliseconds of an hour.
 pub(crate) const HOUR_MS: i64 = 3_600_000;
-
-/// The flow of mail for aliases (`Fact::Flow`).
-const FORWARD: &str = "forward";
 
 /// The number of events of one kind in a span of time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -30,28 +28,11 @@ pub struct Total {
     pub count: u64,
 }
 
-/// How an alias was used.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct AliasUse {
-    /// Messages accepted for it, held ones included.
-    pub accepted: u64,
-    /// Messages and recipients refused after the first accepted message.
-    pub refused: u64,
-    /// The first accepted message.
-    pub first_ms: i64,
-    /// Its reverse-path; empty for a null reverse-path.
-    pub first_from: String,
-    /// The last accepted message.
-    pub last_ms: i64,
-    /// Its reverse-path.
-    pub last_from: String,
-}
-
 /// The counts of one batch.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     totals: HashMap<(i64, EventKind, String), u64>,
-    uses: HashMap<String, AliasUse>,
+    aliases: AliasTally,
 }
 
 impl Tally {
@@ -59,65 +40,25 @@ impl Tally {
     pub fn add(&mut self, event: &Event) {
         let flow = event.get(Fact::Flow).unwrap_or_default();
         *self.totals.entry((event.at_ms.div_euclid(HOUR_MS), event.kind, flow.to_owned())).or_default() += 1;
-        let is_accepted =
-            matches!(event.kind, EventKind::MessageAccepted | EventKind::MessageHandedOver | EventKind::MessageHeld) && flow == FORWARD;
-        let is_refused = matches!(event.kind, EventKind::MessageRefused | EventKind::RecipientRefused);
-        if !is_accepted && !is_refused {
-            return;
-        }
-        let from = event.from.clone().unwrap_or_default();
-        for alias in &event.to {
-            let used = self.uses.entry(alias.to_lowercase()).or_default();
-            if is_refused {
-                used.refused += 1;
-                continue;
-            }
-            if used.accepted == 0 {
-                (used.first_ms, used.first_from) = (event.at_ms, from.clone());
-            }
-            used.accepted += 1;
-            (used.last_ms, used.last_from) = (event.at_ms, from.clone());
-        }
+        self.aliases.add(event);
     }
 
-    /// Writes the counts. An address that was only refused gets no row, since anybody can invent such addresses.
+    /// Writes the counts.
     pub fn write(&self, db: &Connection, names: &Names) -> rusqlite::Result<()> {
         let mut total = db.prepare_cached(
             "INSERT INTO total (hour, kind, flow, n) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (hour, kind, flow) DO UPDATE SET n = n + excluded.n",
         )?;
         for ((hour, kind, flow), n) in &self.totals {
-            total.execute(params![hour, names.kind_id(*kind), flow, *n as i64])?;
+            total.execute(params![hour, names.kind_id(*kind), flow, i64::try_from(*n).unwrap_or(i64::MAX)])?;
         }
-        let mut accepted = db.prepare_cached(
-            "INSERT INTO alias_use (alias, accepted, refused, first_ms, first_from, last_ms, last_from) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
-             ON CONFLICT (alias) DO UPDATE SET accepted = accepted + excluded.accepted, refused = refused + excluded.refused, \
-             last_ms = excluded.last_ms, last_from = excluded.last_from",
-        )?;
-        let mut refused = db.prepare_cached("UPDATE alias_use SET refused = refused + ?2 WHERE alias = ?1")?;
-        for (alias, used) in &self.uses {
-            if used.accepted == 0 {
-                refused.execute(params![alias, used.refused as i64])?;
-                continue;
-            }
-            accepted.execute(params![
-                alias,
-                used.accepted as i64,
-                used.refused as i64,
-                used.first_ms,
-                used.first_from,
-                used.last_ms,
-                used.last_from
-            ])?;
-        }
-        Ok(())
+        self.aliases.write(db)
     }
 }
 
 /// Removes the counts of times before this one.
 pub(crate) fn forget_before(db: &Connection, before_ms: i64) -> rusqlite::Result<()> {
     db.execute("DELETE FROM total WHERE hour < ?1", [before_ms.div_euclid(HOUR_MS)])?;
-    db.execute("DELETE FROM alias_use WHERE last_ms < ?1", [before_ms])?;
-    Ok(())
+    alias_use::forget_before(db, before_ms)
 }
 
 /// Returns the numbers of events since a time, in spans of `step_ms` from then on, oldest first. Both are rounded to hours.
@@ -132,34 +73,8 @@ pub(crate) fn totals(db: &Connection, since_ms: i64, step_ms: i64) -> rusqlite::
         let (span, kind, flow, n): (i64, i64, String, i64) = row?;
         if let Some(kind) = names.kind(kind) {
             let flow = if flow.is_empty() { None } else { Some(flow) };
-            totals.push(Total { from_ms: (since + span * step) * HOUR_MS, kind, flow, count: n.max(0) as u64 });
+            totals.push(Total { from_ms: (since + span * step) * HOUR_MS, kind, flow, count: u64::try_from(n).unwrap_or(0) });
         }
     }
     Ok(totals)
-}
-
-const USE_COLUMNS: &str = "accepted, refused, first_ms, first_from, last_ms, last_from, alias";
-
-fn read_use(row: &rusqlite::Row<'_>) -> rusqlite::Result<AliasUse> {
-    let count = |column| row.get::<_, i64>(column).map(|n| n.max(0) as u64);
-    Ok(AliasUse {
-        accepted: count(0)?,
-        refused: count(1)?,
-        first_ms: row.get(2)?,
-        first_from: row.get(3)?,
-        last_ms: row.get(4)?,
-        last_from: row.get(5)?,
-    })
-}
-
-/// Returns how an alias was used; `None` if no message was accepted for it.
-pub(crate) fn alias_use(db: &Connection, alias: &str) -> rusqlite::Result<Option<AliasUse>> {
-    let sql = format!("SELECT {USE_COLUMNS} FROM alias_use WHERE alias = ?1");
-    db.query_row(&sql, [alias.to_lowercase()], read_use).optional()
-}
-
-/// Returns how all aliases were used, by alias in lower case.
-pub(crate) fn alias_uses(db: &Connection) -> rusqlite::Result<HashMap<String, AliasUse>> {
-    let mut statement = db.prepare(&format!("SELECT {USE_COLUMNS} FROM alias_use"))?;
-    statement.query_map([], |row| Ok((row.get(6)?, read_use(row)?)))?.collect()
 }

@@ -12,6 +12,7 @@ use rusqlite::Connection;
 use tokio::sync::broadcast;
 
 use crate::error::HistoryError;
+use crate::flood::FloodGate;
 use crate::line::{Line, LineBatch};
 use crate::part::{Bounds, Part, parts};
 use crate::recorded::Recorded;
@@ -61,6 +62,8 @@ struct OpenFile {
     part: Part,
     /// Mean size of an event.
     event_bytes: u64,
+    has_new_part: bool,
+    flood: FloodGate,
 }
 
 pub(crate) struct Writer {
@@ -180,10 +183,11 @@ impl Writer {
         Ok(Arc::new(damaged(&aside, now_ms)))
     }
 
-    /// Drops the oldest part if it is too old, or if all are too large. At most one at a time, so that a clock that jumps ahead costs one.
+    /// Removes what is too much: after each new part, and now and then.
     fn trim(&mut self, now_ms: i64) {
         self.batches += 1;
-        if !self.batches.is_multiple_of(TRIM_EVERY) {
+        let is_new = self.file.as_mut().is_some_and(|file| std::mem::take(&mut file.has_new_part));
+        if !is_new && !self.batches.is_multiple_of(TRIM_EVERY) {
             return;
         }
         let bounds = self.shared.bounds;
@@ -206,8 +210,13 @@ fn has_room(path: &Path) -> bool {
     statvfs(dir).map_or(true, |disk| {
         let size = disk.blocks().saturating_mul(disk.fragment_size());
         let free = disk.blocks_available().saturating_mul(disk.fragment_size());
-        free >= (size / FREE_PART).min(FREE_MAX_BYTES)
+        is_enough(size, free)
     })
+}
+
+/// Whether so many free octets leave room for the history on a disk of this size.
+fn is_enough(size: u64, free: u64) -> bool {
+    free >= (size / FREE_PART).min(FREE_MAX_BYTES)
 }
 
 impl OpenFile {
@@ -217,7 +226,7 @@ impl OpenFile {
         let part = parts(&db)?.into_iter().next();
         // Number 0 has no tables: the first event begins part 1.
         let part = part.unwrap_or(Part { n: 0, first_id: 1, last_id: 0, first_ms: 0, last_ms: 0 });
-        let mut file = Self { db, names, part, event_bytes: EVENT_BYTES };
+        let mut file = Self { db, names, part, event_bytes: EVENT_BYTES, has_new_part: false, flood: FloodGate::default() };
         file.measure()?;
         Ok(file)
     }
@@ -259,11 +268,14 @@ impl OpenFile {
                 transaction.prepare_cached(&format!("INSERT INTO event_{n} ({}) VALUES ({})", row::COLUMNS, row::VALUES))?;
             let mut clue_row = transaction.prepare_cached(&format!("INSERT INTO clue_{n} (rowid, tokens) VALUES (?1, ?2)"))?;
             while let Some(event) = events.next_if(|event| !bounds.ends(&part, event.at_ms, self.event_bytes) || part.events() == 0) {
+                tally.add(event);
+                if !self.flood.lets(event, bounds, self.event_bytes) {
+                    continue;
+                }
                 let id = part.last_id + 1;
                 row::insert(&mut event_row, &self.names, id, event)?;
                 tokens.fill(event);
                 clue_row.execute((id, tokens.as_str()))?;
-                tally.add(event);
                 part.extend(id, event.at_ms);
                 recorded.push(Recorded { id, event: event.clone() });
             }
@@ -271,25 +283,44 @@ impl OpenFile {
         part.write(&transaction)?;
         tally.write(&transaction, &self.names)?;
         transaction.commit()?;
+        self.has_new_part |= part.n != self.part.n;
         self.part = part;
         Ok(recorded)
     }
 
+    /// Drops the oldest parts until the rest is small enough, and one that is too old: only one at a time, so that a clock that jumps ahead costs one.
     fn trim(&mut self, bounds: Bounds, now_ms: i64) -> Result<(), HistoryError> {
-        let used = self.measure()?;
         let oldest_ms = now_ms - bounds.keep_ms();
-        let all = parts(&self.db)?;
-        let oldest = all.last().filter(|part| part.n != self.part.n);
-        if let Some(part) = oldest.filter(|part| part.last_ms < oldest_ms || used > bounds.max_bytes) {
+        let mut parts = parts(&self.db)?;
+        let mut may_be_old = true;
+        while let Some(part) = parts.pop().filter(|part| part.n != self.part.n) {
+            let is_old = may_be_old && part.last_ms < oldest_ms;
+            if !is_old && self.measure()? <= bounds.max_bytes {
+                break;
+            }
+            may_be_old = false;
             self.db.flush_prepared_statement_cache();
             schema::drop_part(&self.db, part.n)?;
             forget_before(&self.db, oldest_ms)?;
         }
+        self.measure()?;
         let pages: i64 = self.db.pragma_query_value(None, "page_count", |row| row.get(0))?;
         let file_bytes = u64::try_from(pages).unwrap_or(0) * 4096;
         if file_bytes > bounds.max_bytes + bounds.max_bytes / 8 {
             self.db.execute_batch(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})"))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_space_on_the_disk_is_for_the_queue() {
+        assert!(is_enough(1 << 40, FREE_MAX_BYTES) && !is_enough(1 << 40, FREE_MAX_BYTES - 1));
+        assert!(is_enough(30 << 20, 10 << 20) && !is_enough(30 << 20, 9 << 20));
+        assert!(!is_enough(1 << 40, 0));
     }
 }

@@ -7,14 +7,14 @@ const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Au
 pub fn rfc5322_date(unix_s: i64) -> String {
     let days = unix_s.div_euclid(86_400);
     let second = unix_s.rem_euclid(86_400);
-    let (year, month, day) = civil(days);
+    let (year, month, day) = civil_date(days);
     let weekday = usize::try_from(days.rem_euclid(7)).ok().and_then(|i| DAYS.get(i)).copied().unwrap_or("Thu");
-    let month = MONTHS.get(month - 1).copied().unwrap_or("Jan");
+    let month = usize::try_from(month - 1).ok().and_then(|i| MONTHS.get(i)).copied().unwrap_or("Jan");
     format!("{weekday}, {day} {month} {year} {:02}:{:02}:{:02} +0000", second / 3600, second / 60 % 60, second % 60)
 }
 
-/// Days since 1970-01-01 to year, month and day of the Gregorian calendar (Hinnant's algorithm: eras of 400 years).
-fn civil(days: i64) -> (i64, usize, i64) {
+/// Returns year, month and day of the Gregorian calendar for days since 1970-01-01 (Hinnant's algorithm: eras of 400 years).
+pub fn civil_date(days: i64) -> (i64, i64, i64) {
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
     let day_of_era = shifted.rem_euclid(146_097);
@@ -24,7 +24,7 @@ fn civil(days: i64) -> (i64, usize, i64) {
     let day = day_of_year - (153 * march_month + 2) / 5 + 1;
     let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
-    (year, usize::try_from(month).unwrap_or(1), day)
+    (year, month, day)
 }
 
 #[cfg(test)]

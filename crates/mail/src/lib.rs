@@ -27,7 +27,7 @@ mod xtext;
 
 pub use address::{AddressError, LocalPart, Mailbox};
 pub use address_list::{AddressList, AddressListError, Member, members};
-pub use date::rfc5322_date;
+pub use date::{civil_date, rfc5322_date};
 pub use domain::{Domain, DomainError};
 pub use envelope::{Body, MailParameters, Notify, OriginalRecipient, Recipient, Ret};
 pub use header::{Field, Fields, empty_line_end, header_len, interrupted_at, without_blanks_before_colons};

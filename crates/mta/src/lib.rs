@@ -29,7 +29,7 @@ pub use notify::postmaster::Postmaster;
 pub use receive::auth::authenticator::LoggedIn;
 pub use receive::auth::page_logins::{LoginRefused, PageLogins};
 pub use receive::auth::passwords;
-pub use server::{Parts, Server, StartError, Status};
+pub use server::{Handles, Parts, Server, StartError, Status};
 pub use support::directory_cache::{DirectoryError, LiveDirectory};
 pub use support::headline::Headline;
 pub use support::panic_edge::{bugs_caught, signatures_broken};

@@ -37,7 +37,8 @@ use crate::deliver::tls_history::{self, TlsHistory};
 use crate::deliver::window::Window;
 use crate::explain::explainer::{Explainer, RunningParts};
 use crate::notify::outbox::Outbox;
-use crate::notify::{postmaster, virtual_file};
+use crate::notify::postmaster::{self, Postmaster};
+use crate::notify::virtual_file;
 use crate::queue::dispatch::Dispatch;
 use crate::receive::auth::authenticator::Authenticator;
 use crate::receive::auth::page_logins::PageLogins;
@@ -130,6 +131,29 @@ pub struct Status {
     pub sts_testing_failures: u64,
 }
 
+/// What a task beside the mail flow needs of it.
+#[derive(Debug)]
+pub struct Handles {
+    /// Writes letters to the postmaster.
+    pub postmaster: Postmaster,
+    /// Sends letters past the queue.
+    pub direct: DirectSender,
+    /// The paused hosts and mailboxes.
+    pub pauses: Pauses,
+    /// DNS.
+    pub resolver: Resolver,
+    /// TLS to other servers.
+    pub tls: ClientTls,
+    /// Durable state.
+    pub store: Store,
+    /// The time.
+    pub clock: Clock,
+    /// The directory in force.
+    pub directory: Arc<LiveDirectory>,
+    /// Where events go.
+    pub events: Events,
+}
+
 /// The running server.
 #[derive(Debug)]
 pub struct Server {
@@ -188,8 +212,8 @@ impl Server {
     }
 
     /// Returns what writes letters to the postmaster.
-    pub fn postmaster(&self) -> postmaster::Postmaster {
-        postmaster::Postmaster(self.outbound.outbox.clone())
+    pub fn postmaster(&self) -> Postmaster {
+        Postmaster(self.outbound.outbox.clone())
     }
 
     /// Returns what explains messages.
@@ -198,9 +222,21 @@ impl Server {
         Explainer::running(RunningParts { inbound, outbound, sessions })
     }
 
-    /// Returns what sends letters past the queue.
-    pub fn direct_sender(&self) -> DirectSender {
-        DirectSender(self.outbound.clone())
+    /// Returns what a task beside the mail flow needs of it.
+    pub fn handles(&self) -> Handles {
+        let Connector { shared, resolver, tls, .. } = &self.outbound.connector;
+        let Shared { store, clock, directory, events, .. } = shared.clone();
+        Handles {
+            postmaster: self.postmaster(),
+            direct: DirectSender(self.outbound.clone()),
+            pauses: self.pauses(),
+            resolver: resolver.clone(),
+            tls: tls.clone(),
+            store,
+            clock,
+            directory,
+            events,
+        }
     }
 
     /// Returns the paused hosts and mailboxes.

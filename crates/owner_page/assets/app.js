@@ -2,7 +2,8 @@
 // Everything works without it. No inline handler, no eval: the content security policy refuses both.
 (() => {
   'use strict';
-  const language = document.documentElement.lang;
+  // The English of the server: days before months, hours to 24.
+  const language = document.documentElement.lang === 'en' ? 'en-GB' : document.documentElement.lang;
   const zoned = new Intl.DateTimeFormat(language, { dateStyle: 'medium', timeStyle: 'long' });
   const clock = new Intl.DateTimeFormat(language, { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
   const day = new Intl.DateTimeFormat(language, { dateStyle: 'medium' });

@@ -74,8 +74,14 @@ pub(crate) struct Api {
 impl Api {
     /// Returns the API for this visitor. Without an account of that name every request is refused.
     pub fn new(router: Router, visitor: &Visitor) -> Self {
-        let login = Mailbox::parse(&visitor.login).ok();
-        Self { router, actor: login.map(|login| if visitor.is_owner { Actor::owner(login) } else { Actor::account(login) }) }
+        let actor = match (Mailbox::parse(&visitor.login), visitor.is_owner) {
+            (Ok(login), true) => Some(Actor::owner(login)),
+            (Ok(login), false) => Some(Actor::account(login)),
+            // The operator, before there is an owner.
+            (Err(_), true) => Some(Actor::operator()),
+            (Err(_), false) => None,
+        };
+        Self { router, actor }
     }
 
     /// Reads from a path such as `/queue/totals`.

@@ -23,6 +23,7 @@ macro_rules! texts {
 }
 
 texts! {
+    "entrance",
     "frame",
     "events",
     "mail",

@@ -94,7 +94,7 @@ fn document(frame: &Frame, visitor: Option<(&Visitor, Item)>, title: &str, conte
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 meta name="robots" content="noindex";
-                meta name="htmx-config" content=r#"{"includeIndicatorCSS":false,"history":"reload","defaultTimeout":30000}"#;
+                meta name="htmx-config" content=r#"{"includeIndicatorCSS":false,"history":"reload","defaultTimeout":30000,"morphIgnore":["data-htmx-powered","open"]}"#;
                 title { (window.replace(['\u{2068}', '\u{2069}', '\u{fffd}'], "")) }
                 link rel="icon" type="image/svg+xml" href=(ICON.path());
                 link rel="stylesheet" href=(STYLE.path());
@@ -169,7 +169,7 @@ fn footer(frame: &Frame, visitor: Option<&Visitor>) -> Markup {
                 @if let Some(visitor) = visitor {
                     form.action method="post" action="/logout" {
                         (hidden(TOKEN_FIELD, &visitor.csrf))
-                        span.quiet { bdi { (visitor.login) } }
+                        a.quiet href="/account" { bdi { (visitor.login) } }
                         button.small type="submit" { (text.say("log-out")) }
                     }
                 }

@@ -7,6 +7,7 @@ mod api;
 mod assets;
 mod catalogue;
 mod components;
+mod entrance;
 mod headers;
 mod language;
 mod layout;
@@ -27,6 +28,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use net::Clock;
 
 pub use catalogue::Text;
+pub use entrance::Entrance;
 pub use language::Language;
 pub use live::LiveEvents;
 pub use visitor::Visitor;
@@ -48,11 +50,21 @@ pub struct Parts {
     pub version: &'static str,
 }
 
+/// Returns all screens behind the entrance: the answer to a request without a session is the login.
+pub fn guarded(parts: Parts, entrance: Entrance) -> Router {
+    let state = PageState::new(parts);
+    let guard = entrance::Guard { entrance, state: state.clone() };
+    // The headers are added to the answers of the guard too.
+    screens_and(entrance::routes(), state).layer(from_fn_with_state(guard, entrance::check)).layer(from_fn(headers::add))
+}
+
 /// Returns all screens. A request needs a [`Visitor`] among its extensions, except for the assets and the preferences.
 pub fn router(parts: Parts) -> Router {
-    let state = PageState::new(parts);
-    Router::new()
-        .merge(screens::routes())
+    screens_and(Router::new(), PageState::new(parts))
+}
+
+fn screens_and(more: Router<PageState>, state: PageState) -> Router {
+    more.merge(screens::routes())
         .merge(live::routes())
         .merge(preferences::routes())
         .fallback(outcome::unknown)

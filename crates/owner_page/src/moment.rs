@@ -20,6 +20,15 @@ pub(crate) fn relative(text: Text, at_ms: i64, now_ms: i64) -> Markup {
     html! { time datetime=(machine(at_ms)) title=(exact_text(text, at_ms)) data-relative { (relative_text(text, at_ms, now_ms)) } }
 }
 
+/// Returns when something is due: relative, or that it is due now.
+pub(crate) fn due(text: Text, at_ms: i64, now_ms: i64) -> Markup {
+    if at_ms > now_ms {
+        relative(text, at_ms, now_ms)
+    } else {
+        html! { (text.say("time-due")) }
+    }
+}
+
 /// Returns an exact time with its zone.
 pub(crate) fn exact(text: Text, at_ms: i64) -> Markup {
     html! { time datetime=(machine(at_ms)) data-exact { (exact_text(text, at_ms)) } }
@@ -60,7 +69,7 @@ pub(crate) fn span(text: Text, seconds: i64) -> String {
 pub(crate) fn step(text: Text, took_ms: i64) -> String {
     match took_ms {
         ..1000 => text.plain("span-milliseconds", [("n", took_ms.max(0).into())]),
-        ..60_000 => text.with("span-tenths", [("n", format!("{}.{}", took_ms / 1000, took_ms % 1000 / 100).into())]),
+        ..60_000 => text.plain("span-tenths", [("n", format!("{}.{}", took_ms / 1000, took_ms % 1000 / 100).into())]),
         _ => span(text, took_ms / 1000),
     }
 }
@@ -134,7 +143,7 @@ mod tests {
     fn times_are_relative_for_a_month_and_then_dates() {
         let english = Text(Language::English);
         for (before_s, words) in
-            [(0, "just now"), (59, "just now"), (240, "4 min ago"), (7200, "2 h ago"), (86_400, "1 day ago"), (-180, "in 3 min")]
+            [(0, "just now"), (59, "just now"), (240, "4 min ago"), (7200, "2 hr ago"), (86_400, "1 day ago"), (-180, "in 3 min")]
         {
             assert_eq!(relative_text(english, NOW_MS - before_s * 1000, NOW_MS), words);
         }

@@ -13,6 +13,7 @@ use axum::Router;
 use axum::body::Body;
 use control_api::ApiContext;
 use control_api::api::{Failure, Page};
+use door::{Door, DoorParts};
 use http_body_util::BodyExt;
 use hyper::body::Bytes;
 use hyper::{Method, Request, StatusCode};
@@ -90,7 +91,7 @@ impl Transport {
         store.release_claims(net::Clock::system().now_ms()).await?;
         let settings = &config.settings;
         let live = LiveDirectory::open(store.clone(), &settings.delimiters, settings.virtual_file.clone()).await?;
-        Ok(Self::InProcess(Box::new(control_api::operator_router(offline(config, store, Arc::new(live))?))))
+        Ok(Self::InProcess(Box::new(control_api::operator_router(offline(config, store, Arc::new(live)).await?))))
     }
 
     /// Whether this is a running server.
@@ -165,11 +166,39 @@ impl Transport {
         if status.is_success() {
             return serde_json::from_slice(&bytes).context("cannot read the server's answer: it may be of another version");
         }
-        Err(match serde_json::from_slice::<Failure>(&bytes) {
-            Ok(Failure { detail, hint: Some(hint), .. }) => anyhow!("{detail}\n  hint: {hint}"),
-            Ok(Failure { detail, hint: None, .. }) => anyhow!(detail),
-            Err(_) => anyhow!("the server answered {status}: it may be of another version"),
-        })
+        Err(failure(status, &bytes))
+    }
+
+    /// Sends GET and gives each line of the response to `each` as it arrives, until the end. Empty lines are left out.
+    pub async fn lines(&mut self, path: &str, mut each: impl FnMut(&str) -> Result<()>) -> Result<()> {
+        let request = Request::get(path).header("host", "waypost").body(Body::empty())?;
+        let (status, mut body) = match self {
+            Self::Socket(sender, _) => {
+                sender.ready().await?;
+                let answer = sender.send_request(request).await.context("the server closed the connection; it may be stopping")?;
+                (answer.status(), Body::new(answer.into_body()))
+            }
+            Self::InProcess(router) => {
+                let answer = router.as_ref().clone().oneshot(request).await?;
+                (answer.status(), answer.into_body())
+            }
+        };
+        if !status.is_success() {
+            return Err(failure(status, &body.collect().await?.to_bytes()));
+        }
+        let mut waiting = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame.context("the server has stopped")?.into_data() else { continue };
+            waiting.extend_from_slice(&data);
+            while let Some(end) = waiting.iter().position(|octet| *octet == b'\n') {
+                let line: Vec<u8> = waiting.drain(..=end).collect();
+                let line = String::from_utf8_lossy(&line);
+                if !line.trim_end().is_empty() {
+                    each(line.trim_end())?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Sends a request and reads the whole response.
@@ -188,6 +217,15 @@ impl Transport {
     }
 }
 
+/// Describes an error of the API.
+fn failure(status: StatusCode, bytes: &[u8]) -> anyhow::Error {
+    match serde_json::from_slice::<Failure>(bytes) {
+        Ok(Failure { detail, hint: Some(hint), .. }) => anyhow!("{detail}\n  hint: {hint}"),
+        Ok(Failure { detail, hint: None, .. }) => anyhow!(detail),
+        Err(_) => anyhow!("the server answered {status}: it may be of another version"),
+    }
+}
+
 /// Describes why the data directory cannot be opened, with the remedy.
 pub fn with_remedy(error: &StoreError, data: &Path) -> anyhow::Error {
     let hint = error.remedy(data).map(|remedy| format!("\n  hint: {remedy}")).unwrap_or_default();
@@ -201,18 +239,25 @@ async fn handshake(stream: UnixStream) -> Result<hyper::client::conn::http1::Sen
     Ok(sender)
 }
 
-fn offline(config: &Config, store: Store, live: Arc<LiveDirectory>) -> Result<ApiContext> {
+async fn offline(config: &Config, store: Store, live: Arc<LiveDirectory>) -> Result<ApiContext> {
     let clock = net::Clock::system();
     let control = Arc::new(OfflineControl::new(config, &store, &live, &clock));
+    let password_key = Arc::new(crate::config::secrets::password_key(&config.file.password_key())?);
+    let events = events::Events::default();
+    let (key, now) = (password_key.clone(), clock.clone());
+    let parts = DoorParts { store: store.clone(), live: live.clone(), key, clock: now, events: events.clone() };
     Ok(ApiContext {
+        door: Door::open(parts).await?,
+        page_url: config.page_url(),
         store,
         live,
-        password_key: Arc::new(crate::config::secrets::password_key(&config.file.password_key())?),
+        password_key,
         clock,
         resolver: crate::serve::resolver(config).ok(),
         report_facts: crate::dns_facts::report_facts(config),
         certificates: config.certificate_directories().certificates,
-        events: events::Events::default(),
+        events,
+        history: config.file.history.enabled.then(|| history::History::read_only(&config.file.data_dir)),
         control,
         shared: control_api::ApiShared::default(),
     })

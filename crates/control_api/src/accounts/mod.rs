@@ -41,6 +41,7 @@ fn view(account: &Account, last_login_ms: Option<i64>) -> AccountView {
         login: account.login.to_string(),
         may_send_as: account.may_send_as.iter().map(SenderRule::to_string).collect(),
         enabled: account.enabled,
+        owner: account.owner,
         suspended: account.suspended.clone(),
         clients: passwords.chain(account.certificates.iter().map(|certificate| certificate.name.clone())).collect(),
         last_login_ms,
@@ -112,7 +113,7 @@ pub(crate) async fn add(
         return Err(ApiError::conflict(format!("account {login} already exists"))
             .hint(format!("to set a new password: waypost account passwd {login}")));
     }
-    let mut account = Account { may_send_as, ..Account::new(login.clone(), net::random_bytes()) };
+    let mut account = Account { may_send_as, owner: new.owner, ..Account::new(login.clone(), net::random_bytes()) };
     let (kept, password) = maker.make(&account, &name, new.password).await?;
     account.passwords.push(kept);
     let mut warnings = foreign(&directory, &login);
@@ -179,13 +180,16 @@ pub(crate) async fn change(
     let (changes, texts) = changes(&login, &patch)?;
     if changes.is_empty() {
         return Err(ApiError::bad("the request changes nothing")
-            .hint("set at least one of enabled, may_send_as, suspended, legacy_mechanisms, limits and imap_host"));
+            .hint("set at least one of enabled, may_send_as, suspended, legacy_mechanisms, limits, imap_host and owner"));
     }
     let edit = editor.begin(&actor).await;
     let account = existing(&actor, &edit.directory(), &login)?;
     let mut changed = edit.commit(format!("account {login} {}", texts.join(" and ")), changes).await?;
     if patch.legacy_mechanisms.as_ref().is_some_and(|names| !names.is_empty()) {
         changed.warnings.extend(passwords::unsealed(&account));
+    }
+    if patch.owner == Some(false) && !edit.directory().contents().accounts.iter().any(|account| account.owner) {
+        changed.warnings.push("no account is an owner now; to make one: waypost account owner LOGIN".into());
     }
     Ok(Json(changed))
 }
@@ -228,6 +232,10 @@ fn changes(login: &Mailbox, patch: &AccountPatch) -> Result<(Vec<DirectoryChange
         let host = host.map(|host| parsed::<mail::Domain>("a host name", host)).transpose()?.map(|host| host.to_string());
         let words = host.as_ref().map_or("reads mail at the host of its alias".into(), |host| format!("reads mail at {host}"));
         add(AccountChange::SetImapHost(login.clone(), host), words);
+    }
+    if let Some(owner) = patch.owner {
+        let words = if owner { "is an owner: it sees and changes everything on the owner's page" } else { "is no owner any more" };
+        add(AccountChange::SetOwner(login.clone(), owner), words.into());
     }
     Ok((changes, descriptions))
 }

@@ -14,6 +14,9 @@ pub struct AccountView {
     pub may_send_as: Vec<String>,
     /// Whether logging in is allowed.
     pub enabled: bool,
+    /// Whether its user looks after the server: sees and changes everything on the owner's page.
+    #[serde(default)]
+    pub owner: bool,
     /// Why the account is suspended, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspended: Option<String>,
@@ -86,6 +89,9 @@ pub struct NewAccount {
     /// The senders that are allowed in addition to the login.
     #[serde(default)]
     pub may_send_as: Vec<String>,
+    /// Whether its user looks after the server.
+    #[serde(default)]
+    pub owner: bool,
 }
 
 /// A new password for an account.
@@ -166,6 +172,9 @@ pub struct AccountPatch {
     /// The IMAP host of the user; empty: as the alias suggests.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub imap_host: Option<String>,
+    /// Whether its user looks after the server: sees and changes everything on the owner's page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<bool>,
 }
 
 /// Limits of an account; `None`: as configured.

@@ -17,11 +17,6 @@ pub struct AliasPatch(pub Map<String, Value>);
 impl PartialSchema for AliasPatch {
     fn schema() -> RefOr<Schema> {
         let text_or_null = || ObjectBuilder::new().schema_type(SchemaType::from_iter([Type::String, Type::Null]));
-        let senders = |what: &str| {
-            let list = ArrayBuilder::new().items(ObjectBuilder::new().schema_type(Type::String)).max_items(Some(SENDERS_MAX));
-            let list = list.schema_type(SchemaType::from_iter([Type::Array, Type::Null]));
-            list.description(Some(format!("Senders {what}: shop@example.com, or @example.com for a domain and those below it.")))
-        };
         let words = StrictDomain::WORDS.iter().map(|(_, word)| Value::from(*word)).chain([Value::Null]);
         let strict = text_or_null().enum_values(Some(words)).description(Some(
             "What to do with mail of a domain with a strict DMARC policy that would fail at the target; null: as configured.",
@@ -30,7 +25,18 @@ impl PartialSchema for AliasPatch {
             .max_length(Some(NOTE_MAX))
             .pattern(Some("^[^\\u0000-\\u001f\\u007f-\\u009f]*$"))
             .description(Some("What the owner notes about it, on one line."));
-        ObjectBuilder::new().property("strict_domain", strict).property("note", note).property("blocked", senders("whose mail is refused")).property("allowed", senders("whose mail is never held")).into()
+        let senders = |what| {
+            let sender = ObjectBuilder::new().schema_type(Type::String).pattern(Some("@"));
+            ArrayBuilder::new()
+                .items(sender)
+                .max_items(Some(SENDERS_MAX))
+                .schema_type(SchemaType::from_iter([Type::Array, Type::Null]))
+                .description(Some(what))
+        };
+        let blocked = senders("Senders whose mail is refused: addresses, or @ and a domain.");
+        let allowed = senders("Senders of the From field whose mail is never held.");
+        let texts = ObjectBuilder::new().property("strict_domain", strict).property("note", note);
+        texts.property("blocked", blocked).property("allowed", allowed).into()
     }
 }
 
@@ -44,11 +50,12 @@ mod tests {
 
     #[test]
     fn the_schema_has_every_option() {
+        let senders = directory::SenderList::try_from(vec!["@x.test".to_owned()]);
         let all = AliasOptions {
             strict_domain: Some(StrictDomain::Hold),
             note: Some("a shop".into()),
-            blocked: Some(Default::default()),
-            allowed: Some(Default::default()),
+            blocked: senders.clone().ok(),
+            allowed: senders.ok(),
         };
         let schema = serde_json::to_value(AliasPatch::schema()).unwrap();
         let described: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();

@@ -10,6 +10,7 @@ mod dns;
 mod explain;
 mod facts;
 mod health;
+mod history;
 mod keys;
 mod messages;
 mod notices;
@@ -17,6 +18,7 @@ mod page;
 mod queue;
 mod reports;
 mod tokens;
+mod web;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -29,6 +31,7 @@ pub use dns::*;
 pub use explain::*;
 pub use facts::*;
 pub use health::*;
+pub use history::*;
 pub use keys::*;
 pub use messages::*;
 pub use notices::*;
@@ -36,6 +39,7 @@ pub use page::*;
 pub use queue::*;
 pub use reports::*;
 pub use tokens::*;
+pub use web::*;
 
 /// The result of a change.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

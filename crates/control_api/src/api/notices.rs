@@ -1,9 +1,10 @@
 //! Tests of the channels of notices, as values of the API.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Which channel is tested.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct NoticeTest {
     /// `mail`, `webhook` or `ntfy`; `None` for all that are set up.
@@ -12,7 +13,7 @@ pub struct NoticeTest {
 }
 
 /// What a channel answered to a test.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NoticeAnswer {
     /// The channel.
     pub channel: String,

@@ -81,7 +81,7 @@ pub struct Totals {
 }
 
 /// What waits, by lane and by age.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct QueueLanes {
     /// The 20 largest lanes, by size; then, if there are more, the sum of all others.
     pub lanes: Vec<QueueLane>,
@@ -90,7 +90,7 @@ pub struct QueueLanes {
 }
 
 /// What waits in one lane.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct QueueLane {
     /// The recipients' domain; null is the sum of all other lanes.
     pub lane: Option<String>,
@@ -101,7 +101,7 @@ pub struct QueueLane {
 }
 
 /// What waits, of one age.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct QueueAge {
     /// Maximum age: 1m, 10m, 1h, 4h, 1d; or older.
     pub age: String,

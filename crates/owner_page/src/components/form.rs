@@ -58,13 +58,23 @@ pub(crate) fn hidden(name: &str, value: &str) -> Markup {
     html! { input type="hidden" name=(name) value=(value); }
 }
 
-/// Returns a button that posts to `to` with these hidden fields. `class` is empty, `primary` or `danger`.
+/// Returns a button that posts to `to` with these hidden fields. `class` is empty, `primary`, `danger`, `small` or `link`.
 pub(crate) fn action(screen: &Screen, to: &str, label: &str, class: &str, fields: &[(&str, &str)]) -> Markup {
     html! {
         form.action method="post" action=(to) {
             (screen.token())
             @for (name, value) in fields { (hidden(name, value)) }
             button type="submit" class=(class) { (label) }
+        }
+    }
+}
+
+/// Returns a button that says in words what goes with the action, and asks once, before it posts to `to`.
+pub(crate) fn careful(screen: &Screen, to: &str, label: &str, words: &str, fields: &[(&str, &str)]) -> Markup {
+    html! {
+        details.careful {
+            summary { (label) }
+            div { p { (words) } (action(screen, to, label, "danger", fields)) }
         }
     }
 }
@@ -85,7 +95,7 @@ pub(crate) fn copyable(screen: &Screen, value: &str) -> Markup {
     html! {
         span.copyable {
             code { (value) }
-            button.small type="button" hidden data-copy=(value) data-done=(screen.text.say("copied")) { (screen.text.say("copy")) }
+            button.link type="button" hidden data-copy=(value) data-done=(screen.text.say("copied")) { (screen.text.say("copy")) }
         }
     }
 }

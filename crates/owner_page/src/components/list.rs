@@ -11,7 +11,9 @@ use crate::screen::Screen;
 pub(crate) struct Column {
     /// Its heading.
     pub head: String,
-    /// The class of its cells: empty, `number`, `lead` for what is first on a phone, or `rest` for what a phone does not show.
+    /// The class of its cells: empty, `number`, `tight` for no wider than needed, `wide` for addresses, `lead` for what is first on a phone and `second`
+    /// for what follows, `act` for buttons, or `rest` for what a phone does not
+    /// show.
     pub class: &'static str,
 }
 
@@ -28,12 +30,12 @@ pub(crate) fn table(caption: &str, columns: &[Column], rows: impl IntoIterator<I
         div.table {
             table role="table" {
                 caption.unseen { (caption) }
-                thead role="rowgroup" { tr role="row" { @for column in columns { th role="columnheader" scope="col" class=(column.class) { (column.head) } } } }
+                thead role="rowgroup" { tr role="row" { @for column in columns { th role="columnheader" scope="col" class=(column.class) { @if column.class == "act" { span.unseen { (column.head) } } @else { (column.head) } } } } }
                 tbody role="rowgroup" {
                     @for row in rows {
                         tr role="row" {
                             @for (column, cell) in columns.iter().zip(row) {
-                                td role="cell" class=(column.class) data-head=(column.head) { (cell) }
+                                td role="cell" class=(column.class) data-head=(column.head) { @if !cell.0.is_empty() { div { (cell) } } }
                             }
                         }
                     }

@@ -18,6 +18,7 @@ use crate::layout::Item;
 use crate::moment;
 use crate::outcome::problem_notice;
 use crate::screen::{Owner, PageState, Screen};
+use crate::screens::queue::HELD;
 use crate::story::{self, Ending};
 
 /// Events on a page.
@@ -140,7 +141,7 @@ fn head(screen: &Screen, query: &MailQuery, filter: MailFilter, list: Markup) ->
         (live_search(screen, "/mail", &text.say("mail-search"), &query.q, &[("show", filter.name())], "#mail-list"))
         (chips(&text.say("filters"), &links))
         @if query.cursor.is_none() {
-            div id="mail-list" data-live="message delivery session change" hx-get=(here) hx-trigger="waypost:live" hx-select="#mail-list" hx-swap="outerHTML" { (list) }
+            div id="mail-list" data-live="message delivery session change" hx-get=(here) hx-trigger="waypost:live" hx-select="#mail-list" hx-swap="outerMorph" { (list) }
         } @else {
             div id="mail-list" { (list) }
         }
@@ -185,8 +186,8 @@ fn columns(text: Text) -> [Column; 5] {
     [
         Column::new(text.say("column-time"), "tight"),
         Column::new(text.say("column-from"), "lead"),
-        Column::new(text.say("column-to"), ""),
-        Column::new(text.say("column-result"), "tight"),
+        Column::new(text.say("column-to"), "wide"),
+        Column::new(text.say("column-result"), "second"),
         Column::new(text.say("column-reason"), ""),
     ]
 }
@@ -257,7 +258,8 @@ fn reason_cell(text: Text, event: &Event) -> Markup {
 async fn waiting(screen: &Screen, query: &MailQuery) -> Result<Markup, Problem> {
     let text = screen.text;
     let path = with_query("/queue", &[("address", Some(query.q.trim())), ("limit", Some(WAITING)), ("cursor", query.cursor.as_deref())]);
-    let page: Page<QueuedMessage> = screen.api.get(&path).await?;
+    let mut page: Page<QueuedMessage> = screen.api.get(&path).await?;
+    page.items.retain(|message| message.recipients.iter().any(|recipient| recipient.state != HELD));
     if page.items.is_empty() {
         return Ok(nothing(text, query, MailFilter::Waiting));
     }
@@ -267,7 +269,7 @@ async fn waiting(screen: &Screen, query: &MailQuery) -> Result<Markup, Problem> 
         let first = message.recipients.first();
         let to: Vec<String> = message.recipients.iter().map(|r| r.via.clone().unwrap_or_else(|| r.to.clone())).collect();
         let from = if message.from.is_empty() { html! { span.quiet { (text.say("null-sender")) } } } else { address(&message.from) };
-        let again = first.map(|r| html! { (text.say("next-attempt")) " " (moment::relative(text, r.next_attempt_ms, screen.now_ms)) br; });
+        let again = first.map(|r| html! { (text.say("next-attempt")) " " (moment::due(text, r.next_attempt_ms, screen.now_ms)) br; });
         vec![
             html! { a href={ "/mail/" (message.id) } { (moment::relative(text, message.arrived_ms, screen.now_ms)) } },
             from,

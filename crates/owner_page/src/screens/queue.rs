@@ -1,6 +1,6 @@
 //! `/queue`: what waits, for which host and why; pauses, and their end.
 //!
-//! Invariant: groups are made of the first messages of the queue, and the screen says so if there are more.
+//! Invariant: numbers are of the whole queue; causes and next attempts of its first messages, and the screen says so if there are more.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use axum::extract::Form;
 use axum::http::Method;
 use axum::response::Response;
 use axum::routing::{get, post};
-use control_api::api::{Changed, Count, Page, PauseView, QueuedMessage, Resume, Retry, Totals};
+use control_api::api::{Changed, Count, Page, PauseView, QueueAge, QueueLane, QueueLanes, QueuedMessage, Resume, Retry, Totals};
 use maud::{Markup, html};
 use serde::Deserialize;
 
@@ -24,8 +24,8 @@ use crate::screen::{Owner, PageState, Screen};
 /// Messages that are grouped.
 const LOOKED_AT: &str = "1000";
 
-/// Groups that are shown.
-const GROUPS_SHOWN: usize = 50;
+/// The state of the recipients of held mail, which does not wait for an attempt.
+pub(crate) const HELD: &str = "held";
 
 pub(crate) fn routes() -> Router<PageState> {
     Router::new().route("/queue", get(show)).route("/queue/retry", post(retry)).route("/queue/resume", post(resume))
@@ -35,7 +35,6 @@ pub(crate) fn routes() -> Router<PageState> {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Waiting {
     recipients: u64,
-    oldest_ms: i64,
     next_ms: i64,
     causes: BTreeMap<String, u64>,
 }
@@ -47,24 +46,20 @@ impl Waiting {
     }
 }
 
-/// Groups recipients that wait by the domain of their target; the oldest first.
-fn by_domain(messages: &[QueuedMessage]) -> Vec<(String, Waiting)> {
+/// Groups recipients that wait by the domain of their target.
+fn by_domain(messages: &[QueuedMessage]) -> BTreeMap<String, Waiting> {
     let mut groups: BTreeMap<String, Waiting> = BTreeMap::new();
     for message in messages {
-        for recipient in &message.recipients {
+        for recipient in message.recipients.iter().filter(|recipient| recipient.state != HELD) {
             let domain = recipient.to.rsplit_once('@').map_or(recipient.to.as_str(), |(_, domain)| domain);
             let group = groups.entry(domain.to_lowercase()).or_default();
-            let is_first = group.recipients == 0;
+            group.next_ms = if group.recipients == 0 { recipient.next_attempt_ms } else { group.next_ms.min(recipient.next_attempt_ms) };
             group.recipients += 1;
-            group.oldest_ms = if is_first { message.arrived_ms } else { group.oldest_ms.min(message.arrived_ms) };
-            group.next_ms = if is_first { recipient.next_attempt_ms } else { group.next_ms.min(recipient.next_attempt_ms) };
             if let Some(reason) = &recipient.reason {
                 *group.causes.entry(reason.clone()).or_default() += 1;
             }
         }
     }
-    let mut groups: Vec<_> = groups.into_iter().collect();
-    groups.sort_by_key(|(_, group)| group.oldest_ms);
     groups
 }
 
@@ -73,10 +68,11 @@ async fn show(Owner(screen): Owner) -> Result<Response, Problem> {
     let totals: Totals = screen.api.get("/queue/totals").await?;
     let pauses: Page<PauseView> = screen.api.get("/pauses").await?;
     let queue: Page<QueuedMessage> = screen.api.get(&with_query("/queue", &[("limit", Some(LOOKED_AT))])).await?;
+    let lanes: QueueLanes = screen.api.get("/queue/lanes").await?;
     let groups = by_domain(&queue.items);
     let waiting = totals.recipients.saturating_sub(totals.held);
     let content = html! {
-        div id="queue" data-live="message delivery change" hx-get="/queue" hx-trigger="waypost:live" hx-select="#queue" hx-swap="outerHTML" {
+        div id="queue" data-live="message delivery change" hx-get="/queue" hx-trigger="waypost:live" hx-select="#queue" hx-swap="outerMorph" {
             p.lead-sentence { (sentence(text, waiting, pauses.items.len())) }
             @if !pauses.items.is_empty() {
                 section.card {
@@ -84,16 +80,16 @@ async fn show(Owner(screen): Owner) -> Result<Response, Problem> {
                     (pause_list(&screen, &pauses.items))
                 }
             }
-            @if groups.is_empty() {
+            @if lanes.lanes.is_empty() {
                 (empty(text.say("queue-none"), html! { a href="/mail" { (text.say("queue-none-next")) } }))
             } @else {
                 div.row.spread {
                     h2 { (text.say("queue-lanes")) }
                     (action(&screen, "/queue/retry", &text.say("queue-retry-all"), "", &[("all", "true")]))
                 }
-                (lanes(&screen, &groups))
+                (lane_table(&screen, &lanes.lanes, &groups))
+                (ages(text, &lanes.ages))
                 @if queue.next_cursor.is_some() { p.hint { (text.with("queue-part", [("n", queue.items.len().into())])) } }
-                @if groups.len() > GROUPS_SHOWN { p.hint { (text.with("and-others", [("n", (groups.len() - GROUPS_SHOWN).into())])) } }
                 p { a href="/mail?show=waiting" { (text.say("queue-messages")) } }
             }
             @if totals.set_aside > 0 { p { (badge(Mark::Bad, text.with("queue-set-aside", [("n", totals.set_aside.into())]))) } }
@@ -111,26 +107,50 @@ fn sentence(text: Text, waiting: u64, pauses: usize) -> String {
     }
 }
 
-fn lanes(screen: &Screen, groups: &[(String, Waiting)]) -> Markup {
+fn lane_table(screen: &Screen, lanes: &[QueueLane], groups: &BTreeMap<String, Waiting>) -> Markup {
     let text = screen.text;
     let columns = [
         Column::new(text.say("queue-domain"), "lead"),
         Column::new(text.say("queue-recipients"), "number"),
         Column::new(text.say("queue-oldest"), "tight"),
-        Column::new(text.say("next-attempt"), "tight"),
+        Column::new(text.say("queue-next"), "tight"),
         Column::new(text.say("queue-cause"), ""),
-        Column::new("", "tight"),
+        Column::new(text.say("column-act"), "act"),
     ];
-    table(&text.say("queue-lanes"), &columns, groups.iter().take(GROUPS_SHOWN).map(|(domain, group)| {
+    let row = |lane: &QueueLane| {
+        let name = lane.lane.as_deref();
+        let group = name.and_then(|name| groups.get(&name.to_lowercase()));
         vec![
-            address(domain),
-            html! { (grouped(i64::try_from(group.recipients).unwrap_or(i64::MAX))) },
-            moment::relative(text, group.oldest_ms, screen.now_ms),
-            moment::relative(text, group.next_ms, screen.now_ms),
-            html! { @match group.cause() { Some(cause) => { (cut(cause, 140)) } None => { span.quiet { (text.say("queue-first")) } } } },
-            action(screen, "/queue/retry", &text.say("retry-now"), "small", &[("domain", domain)]),
+            html! { @match name { Some(name) => { (address(name)) } None => { (text.say("queue-others")) } } },
+            html! { (grouped(i64::try_from(lane.recipients).unwrap_or(i64::MAX))) },
+            html! { (moment::span(text, lane.oldest_ms / 1000)) },
+            html! { @if let Some(group) = group { (moment::due(text, group.next_ms, screen.now_ms)) } },
+            html! { @if let Some(group) = group {
+                @match group.cause() { Some(cause) => { (cut(cause, 140)) } None => { span.quiet { (text.say("queue-first")) } } }
+            } },
+            html! { @if let Some(name) = name { (action(screen, "/queue/retry", &text.say("retry-now"), "link", &[("domain", name)])) } },
         ]
-    }))
+    };
+    table(&text.say("queue-lanes"), &columns, lanes.iter().map(row))
+}
+
+/// Returns how long what waits has waited.
+fn ages(text: Text, ages: &[QueueAge]) -> Markup {
+    let words = |age: &str| match age {
+        "1m" => text.plain("queue-up-to", [("span", moment::span(text, 60).into())]),
+        "10m" => text.plain("queue-up-to", [("span", moment::span(text, 600).into())]),
+        "1h" => text.plain("queue-up-to", [("span", moment::span(text, 3600).into())]),
+        "4h" => text.plain("queue-up-to", [("span", moment::span(text, 4 * 3600).into())]),
+        "1d" => text.plain("queue-up-to", [("span", moment::span(text, 24 * 3600).into())]),
+        _ => text.say("queue-older").into_owned(),
+    };
+    html! {
+        p.quiet { (text.say("queue-ages")) " "
+            @for (n, age) in ages.iter().filter(|age| age.recipients > 0).enumerate() {
+                @if n > 0 { ", " } (words(&age.age)) ": " (grouped(i64::try_from(age.recipients).unwrap_or(i64::MAX)))
+            }
+        }
+    }
 }
 
 /// Returns the pauses, each with its end, its reason and a button that ends it.
@@ -143,7 +163,7 @@ pub(crate) fn pause_list(screen: &Screen, pauses: &[PauseView]) -> Markup {
                     div.row.spread {
                         div.grow {
                             p { (address(&pause.about)) " " (badge(Mark::Wait, text.say("paused"))) " "
-                                span.quiet { (text.say("paused-until")) " " (moment::relative(text, pause.until_ms, screen.now_ms)) } }
+                                span.quiet { (text.say("paused-until")) " " (moment::due(text, pause.until_ms, screen.now_ms)) } }
                             p.quiet { (cut(&pause.why, 300)) }
                         }
                         (action(screen, "/queue/resume", &text.say("resume"), "", &[("about", &pause.resume)]))
@@ -214,8 +234,8 @@ mod tests {
             message(4, "c@x.test", 95, Some("slow")),
             message(1, "d@y.test", 70, None),
         ]);
-        assert_eq!(groups.iter().map(|(domain, _)| domain.as_str()).collect::<Vec<_>>(), ["y.test", "x.test"]);
-        let (_, group) = &groups[1];
-        assert_eq!((group.recipients, group.oldest_ms, group.next_ms, group.cause()), (3, 3, 80, Some("full")));
+        assert_eq!(groups.keys().collect::<Vec<_>>(), ["x.test", "y.test"]);
+        let group = &groups["x.test"];
+        assert_eq!((group.recipients, group.next_ms, group.cause()), (3, 80, Some("full")));
     }
 }

@@ -4,13 +4,14 @@
 
 use axum::Router;
 use axum::http::Method;
-use axum::response::Response;
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use control_api::api::{CertificatesView, HealthCause, HealthView, Page, PauseView, ServerView, Severity, Totals};
+use control_api::api::{CertificatesView, HealthCause, HealthFinding, HealthView, Page, PauseView, ServerView, Severity, Totals};
 use events::Event;
 use maud::{Markup, html};
 
 use crate::api::{Problem, with_query};
+use crate::catalogue::Text;
 use crate::components::{Mark, action, badge, card, cut, day_chart, empty, facts, icon_of, mono, whole};
 use crate::layout::Item;
 use crate::moment;
@@ -18,7 +19,7 @@ use crate::outcome::{Done, problem_notice};
 use crate::screen::{Owner, PageState, Screen};
 use crate::screens::mail::alias_link;
 use crate::screens::queue::pause_list;
-use crate::screens::today_flow::{Counts, DayTotal, by_hour, counts};
+use crate::screens::today_flow::{DayTotal, FlowCounts, by_hour, counts};
 
 /// Findings of one cause that are shown at once.
 const FINDINGS_SHOWN: usize = 5;
@@ -49,7 +50,12 @@ struct Day {
 
 /// Keeps a value, or its problem.
 fn kept<T>(read: Result<T, Problem>, problems: &mut Vec<Problem>) -> Option<T> {
-    read.map_err(|problem| problems.push(problem)).ok()
+    read.map_err(|problem| {
+        if !problems.contains(&problem) {
+            problems.push(problem)
+        }
+    })
+    .ok()
 }
 
 impl Day {
@@ -93,8 +99,11 @@ impl Day {
     }
 }
 
-async fn show(Owner(screen): Owner) -> Response {
+async fn show(screen: Screen) -> Response {
     let text = screen.text;
+    if !screen.visitor.is_owner {
+        return Redirect::to("/aliases").into_response();
+    }
     let day = Day::read(&screen).await;
     if !day.has_domain {
         let next = html! { a.button.primary href="/welcome" { (text.say("today-start")) } };
@@ -102,7 +111,7 @@ async fn show(Owner(screen): Owner) -> Response {
     }
     let today = counts(&day.days, midnight(screen.now_ms));
     let content = html! {
-        div id="today" data-live="message delivery change server" hx-get="/" hx-trigger="waypost:live throttle:5s" hx-select="#today" hx-swap="outerHTML" {
+        div id="today" data-live="message delivery change server" hx-get="/" hx-trigger="waypost:live throttle:5s" hx-select="#today" hx-swap="outerMorph" {
             (sentence(&screen, &day, &today))
             @for problem in &day.problems { (problem_notice(problem)) }
             @for cause in day.causes() { (one_cause(&screen, cause)) }
@@ -121,7 +130,7 @@ fn midnight(now_ms: i64) -> i64 {
     now_ms - now_ms.rem_euclid(DAY_MS)
 }
 
-fn sentence(screen: &Screen, day: &Day, today: &Counts) -> Markup {
+fn sentence(screen: &Screen, day: &Day, today: &FlowCounts) -> Markup {
     let text = screen.text;
     let needs = day.needs();
     let mark = if needs == 0 && day.problems.is_empty() { Mark::Good } else { Mark::Wait };
@@ -143,25 +152,30 @@ fn one_cause(screen: &Screen, cause: &HealthCause) -> Markup {
         Severity::Good | Severity::Notice => (Mark::Plain, "severity-notice"),
     };
     let key = format!("check-{}", cause.check);
-    let name = if text.has(&key) { text.say(&key) } else { cause.check.clone().into() };
-    let finding = |finding: &control_api::api::HealthFinding| {
+    let name = if text.has(&key) { text.say(&key).into_owned() } else { cause.check.clone() };
+    let finding = |finding: &HealthFinding| {
         html! {
             li {
                 p { (mono(&finding.about)) ": " (whole(&finding.found)) }
-                @if cause.fix.is_none() { @if let Some(fix) = &finding.fix { p.fix { strong { (text.say("fix")) } " " (whole(fix)) } } }
+                @if cause.fix.is_none() { @if let Some(fix) = &finding.fix { (remedy(text, fix)) } }
             }
         }
     };
     let (first, rest) = cause.findings.split_at(cause.findings.len().min(FINDINGS_SHOWN));
     html! {
         section.card.cause.(mark.class()) {
-            div.row.spread { h2 { (badge(mark, text.say(word))) " " (name) } (action(screen, "/check", &text.say("check-again"), "small", &[])) }
+            h2 { (badge(mark, text.say(word))) " " (text.with("today-expected", [("check", name.into())])) }
             ul.plain-list { @for found in first { (finding(found)) } }
             @if !rest.is_empty() { details { summary { (text.with("and-others", [("n", rest.len().into())])) } ul.plain-list { @for found in rest { (finding(found)) } } } }
             @if let Some(why) = &cause.why { p.quiet { (whole(why)) } }
-            @if let Some(fix) = &cause.fix { p.fix { strong { (text.say("fix")) } " " (whole(fix)) } }
+            @if let Some(fix) = &cause.fix { (remedy(text, fix)) }
+            p { (action(screen, "/check", &text.say("check-again"), "link", &[])) }
         }
     }
+}
+
+fn remedy(text: Text, fix: &str) -> Markup {
+    html! { p { strong { (text.say("fix")) } " " (whole(fix)) } }
 }
 
 /// Returns what else waits for a person: pauses, held mail, what cannot be read.
@@ -182,7 +196,7 @@ fn needs(screen: &Screen, day: &Day) -> Markup {
     }
 }
 
-fn flow(screen: &Screen, day: &Day, today: &Counts) -> Markup {
+fn flow(screen: &Screen, day: &Day, today: &FlowCounts) -> Markup {
     let text = screen.text;
     let spans = [
         ("span-today", today.clone()),
@@ -190,8 +204,10 @@ fn flow(screen: &Screen, day: &Day, today: &Counts) -> Markup {
         ("span-month", counts(&day.days, midnight(screen.now_ms) - 29 * DAY_MS)),
     ];
     let heads = ["flow-forwarded", "flow-own", "flow-refused", "flow-failed"];
+    let hours = by_hour(&day.hours, screen.now_ms);
+    let is_empty = hours.iter().all(|hour| hour.counts.iter().all(|n| *n == 0));
     html! {
-        (day_chart(text, &by_hour(&day.hours, screen.now_ms)))
+        @if is_empty { p.quiet { (text.say("today-no-mail")) } } @else { (day_chart(text, &hours)) }
         table.compact {
             caption.unseen { (text.say("today-counts")) }
             thead { tr { th scope="col" { span.unseen { (text.say("today-span")) } } @for head in heads { th.number scope="col" { (text.say(head)) } } } }
@@ -242,7 +258,7 @@ fn server(screen: &Screen, day: &Day) -> Markup {
         };
         pairs.push((
             name("today-checked"),
-            html! { div.row { span { (checked) } (action(screen, "/check", &text.say("check-again"), "small", &[])) } },
+            html! { div.row { span { (checked) } (action(screen, "/check", &text.say("check-again"), "link", &[])) } },
         ));
     }
     facts(&pairs)

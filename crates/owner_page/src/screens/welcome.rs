@@ -234,7 +234,7 @@ struct AccountForm {
 
 /// Adds the account and shows its password once.
 async fn add_account(Owner(screen): Owner, Form(form): Form<AccountForm>) -> Result<Response, Problem> {
-    let new = NewAccount { login: form.login, password: None, name: None, may_send_as: Vec::new() };
+    let new = NewAccount { login: form.login, password: None, name: None, may_send_as: Vec::new(), owner: false };
     let made: Login = screen.api.send(Method::POST, "/accounts", &new).await?;
     let text = screen.text;
     let content = html! {

@@ -28,6 +28,9 @@ pub enum AccountCommand {
         /// Also create an alias that forwards mail for this address there; repeatable.
         #[arg(long, value_name = "ADDRESS")]
         forward: Vec<String>,
+        /// Make it an owner, who sees and changes everything on the owner's page.
+        #[arg(long)]
+        owner: bool,
         /// Read the password from standard input instead of generating one.
         #[arg(long)]
         password_stdin: bool,
@@ -143,6 +146,15 @@ Examples:
     Resume {
         /// The account.
         login: String,
+    },
+    /// Make an account an owner, who sees and changes everything on the owner's page.
+    #[command(after_help = "Examples:\n  waypost account owner me@example.com\n  waypost account owner me@example.com --remove")]
+    Owner {
+        /// The account.
+        login: String,
+        /// Make it an account like others.
+        #[arg(long)]
+        remove: bool,
     },
     /// Refuse logins until the account is enabled again.
     Disable {

@@ -12,7 +12,7 @@ pub const WIDTH: usize = 80;
 const GROUPS: [(&str, &[&str]); 5] = [
     ("Start and monitor", &["setup", "serve", "doctor", "status", "top", "reload", "demo"]),
     ("Addresses and accounts", &["domain", "alias", "account", "sendas"]),
-    ("Mail in transit", &["queue", "held", "failed", "explain-reply", "sendmail"]),
+    ("Mail in transit", &["trace", "log", "explain", "queue", "held", "failed", "explain-reply", "sendmail"]),
     ("DNS, keys and reports", &["dns", "key", "cert", "route", "reports"]),
     ("Configuration and shell", &["config", "completions"]),
 ];
@@ -129,7 +129,7 @@ mod tests {
             assert_eq!(times, 1, "{name}");
         }
         let text = super::command().render_help().to_string();
-        assert!(text.contains("Mail in transit:\n  queue"), "{text}");
+        assert!(text.contains("Mail in transit:\n  trace"), "{text}");
         let all = groups(&command);
         assert!(all.lines().all(|line| line.chars().count() <= WIDTH), "{all}");
     }

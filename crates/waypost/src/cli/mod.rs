@@ -17,6 +17,7 @@ mod explain_reply;
 mod failed;
 mod held;
 pub mod help;
+mod history;
 mod key;
 mod notify;
 mod queue;
@@ -27,6 +28,7 @@ mod sendmail;
 mod setup;
 mod token;
 mod top;
+mod web;
 
 use std::path::PathBuf;
 
@@ -45,6 +47,7 @@ pub use explain::ExplainArgs;
 pub use explain_reply::ExplainReplyArgs;
 pub use failed::FailedArgs;
 pub use held::HeldCommand;
+pub use history::{LogArgs, TraceArgs};
 pub use key::KeyCommand;
 pub use notify::NotifyCommand;
 pub use queue::{QueueCommand, RetryArgs};
@@ -55,6 +58,7 @@ pub use sendmail::SendmailArgs;
 pub use setup::SetupArgs;
 pub use token::{TokenAddArgs, TokenCommand};
 pub use top::TopArgs;
+pub use web::{WebArgs, WebCommand};
 
 use crate::config::DEFAULT_PATH;
 
@@ -78,7 +82,8 @@ const EXAMPLES: &str = "Examples:
   waypost setup example.com --forward me@example.com=foo@gmail.com
   waypost doctor                      find problems, with a fix for each
   waypost alias test me@example.com   show where mail to this address goes
-  waypost queue list                  list waiting mail and its next attempts";
+  waypost queue list                  list waiting mail and its next attempts
+  waypost trace me@example.com        show what happened to mail";
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -105,6 +110,8 @@ pub enum Command {
     #[command(subcommand)]
     Held(HeldCommand),
     Failed(FailedArgs),
+    Trace(TraceArgs),
+    Log(LogArgs),
     Reports(ReportsArgs),
     /// Manage the tokens with which programs use the HTTP API.
     #[command(subcommand)]
@@ -135,6 +142,7 @@ pub enum Command {
     #[command(name = "sendas")]
     SendAs(SendAsArgs),
     Sendmail(SendmailArgs),
+    Web(WebArgs),
     /// Show the state of the running server.
     Status,
     Top(TopArgs),
@@ -180,6 +188,8 @@ mod tests {
             "waypost alias export",
             "waypost queue retry --all",
             "waypost explain-reply - --host mx.example.com",
+            "waypost trace mailbox full --since 2d --follow",
+            "waypost log --kind failed,deferred --json",
             "waypost queue list --limit 5 --after 01jz8k3m5p7q9",
             "waypost account senders me@example.com",
             "waypost setup example.com --forward a=b@c.example --forward d=e@f.example",

@@ -15,6 +15,7 @@ mod explain;
 mod explain_reply;
 mod failed;
 mod held;
+mod history;
 mod key;
 mod man;
 mod notify;
@@ -27,6 +28,7 @@ pub mod setup;
 mod status;
 mod token;
 mod top;
+mod web;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -65,6 +67,9 @@ pub async fn run_with_api(config: &Path, command: Command, out: Output) -> Resul
         Command::Explain(args) => return explain::run(&mut api, args, out).await,
         Command::Reports(command) => reports::run(&mut api, command, out).await?,
         Command::Token(command) => token::run(&mut api, command, out).await?,
+        Command::Trace(args) => return history::trace(&mut api, args, out).await,
+        Command::Log(args) => history::log(&mut api, args, out).await?,
+        Command::Web(args) => web::run(&mut api, args, out).await?,
         Command::Key(command) => key::run(&mut api, command, out).await?,
         Command::Reload => {
             let reloaded: Reloaded = api.post("/api/v1/reload", &()).await?;

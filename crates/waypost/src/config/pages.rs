@@ -32,6 +32,18 @@ impl Config {
         SubmissionPorts { submissions: port(ListenerKind::Submissions), submission: port(ListenerKind::Submission) }
     }
 
+    /// Returns the address of the owner's page, without a slash at its end; `None` if it is off.
+    pub fn page_url(&self) -> Option<String> {
+        let [_, https] = self.web_addresses();
+        let alone = self.owner_addresses();
+        let first = alone.as_ref().unwrap_or(&https).list.first()?;
+        let ip = first.ip();
+        // Behind an SSH tunnel; elsewhere the server's name, which the certificate has.
+        let host = if alone.is_some() && ip.is_loopback() { "localhost".to_owned() } else { self.settings.hostname.to_string() };
+        let port = if first.port() == 443 { String::new() } else { format!(":{}", first.port()) };
+        Some(format!("https://{host}{port}"))
+    }
+
     /// Returns the data of the public pages.
     pub fn public_data(&self) -> PublicData {
         let ports = self.submission_ports();

@@ -73,7 +73,7 @@ pub(super) fn settings(path: &Path, text: &str, file: &FileOptions, hostname: Do
         local_users: file.submission.local_users.iter().map(|rule| rule.0.clone()).collect(),
         introspection,
         log_targets: file.log.targets,
-        history_subjects: false,
+        history_subjects: file.history.enabled && file.history.subjects,
     })
 }
 

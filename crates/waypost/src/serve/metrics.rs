@@ -13,6 +13,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use history::History;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -52,6 +53,8 @@ pub struct ScrapeSource {
     pub resolver: Resolver,
     /// The certificates in use.
     pub certificates: Arc<ServerCertificates>,
+    /// The history; `None` if it is off.
+    pub history: Option<History>,
     /// The state of the server.
     pub status: Arc<dyn Fn() -> Status + Send + Sync>,
     /// The paused mailboxes and hosts.
@@ -103,7 +106,7 @@ impl Scraper {
             disk: net::blocking(move || disk.disk_bytes()).await,
             dns: resolver.lookups(),
             batches: store.batches(),
-            history_dropped: None,
+            history_dropped: self.source.history.as_ref().map(History::lost),
             sts_testing_failures: status.sts_testing_failures,
             signatures_broken: status.signatures_broken,
             bugs: status.bugs,

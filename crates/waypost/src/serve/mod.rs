@@ -7,6 +7,7 @@ pub mod certificates;
 mod disk_watch;
 mod dns_watch;
 pub mod health;
+mod history;
 pub mod logging;
 pub mod metrics;
 pub mod notices;
@@ -22,6 +23,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::history::History;
 use anyhow::{Context, Result, anyhow};
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -44,7 +46,7 @@ use crate::transport::with_remedy;
 use certificates::{ServerCertificates, server_tls};
 use metrics::{ScrapeSource, Scraper};
 use notices::settings::NoticeSettings;
-use notices::{NoticeParts, NoticeSink, Notices};
+use notices::{NoticeSink, Notices};
 use public::PublicSettings;
 use reload::Reloader;
 
@@ -114,6 +116,7 @@ pub struct Running {
     /// Dropping these ends the sockets.
     stop: Vec<oneshot::Sender<()>>,
     events: Events,
+    history: Option<History>,
 }
 
 impl Running {
@@ -139,10 +142,12 @@ impl Running {
         let live = LiveDirectory::open(store.clone(), &config.settings.delimiters, config.settings.virtual_file.clone()).await?;
         let live = Arc::new(live);
         let shown = Arc::new(ArcSwap::from_pointee(PublicSettings::of(config)));
+        let live_events = owner_page::LiveEvents::new();
         let counted = Arc::new(::metrics::Metrics::default());
         let notice_settings = NoticeSettings::of(&config.file).map_err(|error| anyhow!(error))?;
         let (noticed, to_notice) = NoticeSink::new();
-        let events = Events::new(vec![counted.clone(), noticed]);
+        let history = history::start(config, &clock).await;
+        let events = history::events(vec![counted.clone(), noticed, Arc::new(live_events.clone())], history.as_ref(), clock.now_ms());
         let certificates = ServerCertificates::new(tls.clone(), challenges, live.clone(), resolver.clone(), clock.clone(), events.clone());
         let reloader = Arc::new(Reloader::new(config, settings.clone(), live.clone(), shown.clone(), certificates.clone()));
         let releaser = Releaser::new(settings.clone(), store.clone(), live.clone(), clock.clone());
@@ -153,7 +158,7 @@ impl Running {
             live: live.clone(),
             password_key: password_key.clone(),
             tls,
-            client_tls: client_tls.clone(),
+            client_tls,
             resolver: resolver.clone(),
             data: data.clone(),
             clock: clock.clone(),
@@ -167,23 +172,12 @@ impl Running {
             clock: clock.clone(),
             resolver: resolver.clone(),
             certificates: certificates.clone(),
+            history: history.clone(),
             status: server.status(),
             pauses: server.pauses(),
         });
         let metrics = metrics::listen(config, &scraper).await?;
-        let parts = NoticeParts {
-            resolver: resolver.clone(),
-            tls: client_tls,
-            postmaster: server.postmaster(),
-            direct: server.direct_sender(),
-            pauses: server.pauses(),
-            store: store.clone(),
-            live: live.clone(),
-            certificates: certificates.clone(),
-            clock: clock.clone(),
-            events: events.clone(),
-        };
-        let notices = Arc::new(Notices::start(config, notice_settings, to_notice, parts));
+        let notices = Arc::new(Notices::start(config, notice_settings, to_notice, server.handles(), certificates.clone()));
         let parts = ServerParts {
             resolver: resolver.clone(),
             certificates: certificates.clone(),
@@ -192,7 +186,10 @@ impl Running {
             scraper,
             notices: notices.clone(),
         };
+        let door = owner::open_door(&store, &live, &password_key, &events).await?;
         let context = ApiContext {
+            door,
+            page_url: config.page_url().filter(|_| certificates.tls().is_some()),
             store: store.clone(),
             live: live.clone(),
             password_key,
@@ -201,10 +198,12 @@ impl Running {
             report_facts: crate::dns_facts::report_facts(config),
             certificates: config.certificate_directories().certificates,
             events: events.clone(),
+            history: history.clone(),
             control: Arc::new(ServerControl::new(&server, settings, releaser, parts)),
             shared: control_api::ApiShared::default(),
         };
-        let public = public::start(config, &certificates, live, shown, owner::service(config, &context, server.page_logins()))?;
+        let page = owner::service(config, &context, &server, &live_events);
+        let public = public::start(config, &certificates, live, shown, page)?;
         // After the public server is up, which the CA connects to.
         certificates.configure_renewal(config);
         let submit = submit.map(|listener| start_socket(config.submit_socket(), listener, control_api::submit_router(context.clone())).0);
@@ -215,7 +214,7 @@ impl Running {
         let disk = disk_watch::start(store.clone(), Clock::system(), events.clone());
         let (stop_admin, admin) = start_socket(config.admin_socket(), listener, router);
         stop.push(stop_admin);
-        Ok(Self { store, server, public, certificates, reloader, watch, health, disk, notices, metrics, admin, stop, events })
+        Ok(Self { store, server, public, certificates, reloader, watch, health, disk, notices, metrics, admin, stop, events, history })
     }
 
     /// Maximum time for deliveries in progress at a stop.
@@ -236,6 +235,9 @@ impl Running {
         // Its task removes the socket.
         if !self.admin.is_finished() {
             let _ = tokio::time::timeout(ADMIN_END, self.admin).await;
+        }
+        if let Some(history) = self.history {
+            history.close().await;
         }
     }
 }

@@ -101,6 +101,7 @@ fn fixed(config: &Config, has_tls: bool) -> Vec<(&'static str, String)> {
         ("tls.extra_authorities", format!("{:?}", file.tls.extra_authorities)),
         ("submission.password_key_file", file.password_key().display().to_string()),
         ("[dns]", format!("{:?} {:?} {:?}", file.dns.servers, file.dns.validate, file.dns.trust_anchor)),
+        ("[history]", format!("{} {} {} {}", file.history.enabled, file.history.days.0, file.history.max_mib.0, file.history.subjects)),
         ("[notices]", format!("{:?}", file.notices)),
         ("[log]", format!("{:?} {}", file.log.format, file.log.level.get_ref())),
     ];

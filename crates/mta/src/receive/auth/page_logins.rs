@@ -59,7 +59,7 @@ impl PageLogins {
     }
 
     /// Logs a wrong code of a second step.
-    pub fn wrong_code(&self, client: IpAddr, login: &str) {
+    pub fn log_wrong_code(&self, client: IpAddr, login: &str) {
         self.refused(client, login, Denied::Wrong);
     }
 

@@ -88,6 +88,10 @@ aliases-refused = { $n } refused
 aliases-first-sender = First sender
 aliases-last-sender = Last sender
 
+aliases-senders = Senders blocked or always let through
+aliases-blocked = Refuse mail of
+aliases-allowed = Never hold mail of
+aliases-senders-hint = Addresses, or @ and a domain, with spaces between them.
 aliases-change-target = Send it elsewhere
 aliases-moved = Mail to { $address } takes its new way.
 aliases-strict = Mail that would fail DMARC once forwarded

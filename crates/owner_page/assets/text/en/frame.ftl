@@ -15,6 +15,7 @@ page-first = Newest
 page-next = Next page
 copy = Copy
 copied = Copied
+undo = Undo
 
 nav-today = Today
 nav-mail = Mail
@@ -29,13 +30,14 @@ nav-server = Server
 
 time-now = just now
 time-soon = in a moment
+time-due = now
 time-ago = { $span } ago
 time-in = in { $span }
 span-milliseconds = { $n } ms
 span-tenths = { $n } s
 span-seconds = { $n } s
 span-minutes = { $n } min
-span-hours = { $n } h
+span-hours = { $n } hr
 span-days =
     { $n ->
         [one] { $n } day
@@ -60,7 +62,7 @@ month-11 = Nov
 month-12 = Dec
 
 flow-day = Mail of the last 24 hours, by the hour
-flow-hour = Hour
+flow-hour = Hour (UTC)
 flow-numbers = The same in numbers
 flow-forwarded = forwarded
 flow-own = sent

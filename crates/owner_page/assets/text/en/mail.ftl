@@ -17,6 +17,7 @@ column-from = From
 column-to = To
 column-result = Result
 column-reason = Reason
+column-act = Actions
 null-sender = none: a notification
 and-others =
     { $n ->

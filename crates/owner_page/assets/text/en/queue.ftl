@@ -24,9 +24,14 @@ queue-retry-all = Retry everything now
 queue-domain = Domain
 queue-recipients = Recipients
 queue-oldest = Oldest
+queue-next = Next attempt
 queue-cause = Most frequent cause
 queue-first = Its first attempt is due.
-queue-part = Of the first { $n } messages of the queue.
+queue-part = Causes and next attempts are those of the first { $n } messages of the queue.
+queue-others = All others
+queue-ages = Age:
+queue-up-to = up to { $span }
+queue-older = older
 queue-messages = Show each message that waits
 queue-set-aside =
     { $n ->

@@ -83,6 +83,10 @@ aliases-refused = 拒收 { $n } 封
 aliases-first-sender = 最早的发件人
 aliases-last-sender = 最近的发件人
 
+aliases-senders = 屏蔽或始终放行的发件人
+aliases-blocked = 拒收这些发件人
+aliases-allowed = 不扣留这些发件人
+aliases-senders-hint = 填地址，或 @ 加域名；多个用空格分开。
 aliases-change-target = 改转到别处
 aliases-moved = 发往 { $address } 的邮件已改走新的去向。
 aliases-strict = 转发后无法通过 DMARC 的邮件

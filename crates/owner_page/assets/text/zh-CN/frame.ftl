@@ -15,6 +15,7 @@ page-first = 最新
 page-next = 下一页
 copy = 复制
 copied = 已复制
+undo = 撤销
 
 nav-today = 今天
 nav-mail = 邮件
@@ -29,6 +30,7 @@ nav-server = 服务器
 
 time-now = 刚刚
 time-soon = 马上
+time-due = 现在
 time-ago = { $span }前
 time-in = { $span }后
 span-milliseconds = { $n } 毫秒
@@ -56,7 +58,7 @@ month-11 = 11月
 month-12 = 12月
 
 flow-day = 最近 24 小时的邮件（按小时）
-flow-hour = 时间
+flow-hour = 时间（UTC）
 flow-numbers = 数字表
 flow-forwarded = 已转发
 flow-own = 已发送

@@ -17,6 +17,7 @@ column-from = 发件人
 column-to = 收件人
 column-result = 结果
 column-reason = 原因
+column-act = 操作
 null-sender = 无：系统通知
 and-others = 以及另外 { $n } 个
 next-attempt = 下次尝试

@@ -46,13 +46,23 @@ pub(super) async fn enable(screen: Screen, Path(source): Path<String>, Form(form
 pub(super) struct OptionsForm {
     note: Option<String>,
     strict_domain: Option<String>,
+    /// Senders with spaces between them.
+    blocked: Option<String>,
+    allowed: Option<String>,
 }
 
 /// Sets the options that the form has; an empty one is unset.
 pub(super) async fn options(screen: Screen, Path(source): Path<String>, Form(form): Form<OptionsForm>) -> Result<Response, Problem> {
     let fields = [("note", form.note), ("strict_domain", form.strict_domain)];
     let value = |text: String| Some(text.trim().to_owned()).filter(|text| !text.is_empty()).map_or(Value::Null, Value::String);
-    let patch: Map<String, Value> = fields.into_iter().filter_map(|(name, text)| Some((name.to_owned(), value(text?)))).collect();
+    let list = |text: String| match addresses(&text) {
+        senders if senders.is_empty() => Value::Null,
+        senders => json!(senders),
+    };
+    let lists = [("blocked", form.blocked), ("allowed", form.allowed)];
+    let lists = lists.into_iter().filter_map(|(name, text)| Some((name.to_owned(), list(text?))));
+    let texts = fields.into_iter().filter_map(|(name, text)| Some((name.to_owned(), value(text?))));
+    let patch: Map<String, Value> = texts.chain(lists).collect();
     let changed: Changed = screen.api.send(Method::PATCH, &format!("{}/options", place(&source)), &patch).await?;
     Ok(Done::new(place(&source), message(screen.text.say("saved").into_owned(), &changed)).into_response())
 }

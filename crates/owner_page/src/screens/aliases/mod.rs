@@ -153,12 +153,11 @@ fn rows(screen: &Screen, listing: &Listing) -> Markup {
     let text = screen.text;
     let columns = [
         Column::new(text.say("aliases-address"), "lead"),
-        Column::new(text.say("aliases-target"), ""),
+        Column::new(text.say("aliases-target"), "wide"),
         Column::new(text.say("aliases-note"), ""),
         Column::new(text.say("aliases-last"), "tight"),
         Column::new(text.say("aliases-month"), "number"),
         Column::new(text.say("aliases-state"), "tight"),
-        Column::new("", "tight"),
     ];
     table(&text.say("nav-aliases"), &columns, listing.page.items.iter().map(|alias| row(screen, listing, alias)))
 }
@@ -177,13 +176,12 @@ fn row(screen: &Screen, listing: &Listing, alias: &AliasView) -> Vec<Markup> {
         html! { @if let Some(note) = &alias.options.note { (cut(note, 60)) } },
         html! { @if let Some(last) = used.and_then(|used| used.last.as_ref()) { (relative(text, last.at_ms, screen.now_ms)) } },
         html! { @if let Some(used) = used { (crate::catalogue::grouped(used.month.accepted as i64)) } },
-        state(screen, alias),
-        html! { @if can_change(screen, alias) { (switch(screen, alias)) } },
+        html! { div.row { (state(screen, alias)) @if can_change(alias) { (switch(screen, alias, "small")) } } },
     ]
 }
 
-/// Whether this visitor may change it here.
-fn can_change(_: &Screen, alias: &AliasView) -> bool {
+/// Whether it can be changed here.
+fn can_change(alias: &AliasView) -> bool {
     alias.origin != "file"
 }
 
@@ -198,8 +196,8 @@ fn state(screen: &Screen, alias: &AliasView) -> Markup {
 }
 
 /// Returns the button that switches it on or off.
-fn switch(screen: &Screen, alias: &AliasView) -> Markup {
+fn switch(screen: &Screen, alias: &AliasView, class: &str) -> Markup {
     let to = format!("/aliases/{}/enabled", segment(&alias.source));
     let (key, value) = if alias.enabled { ("aliases-switch-off", "false") } else { ("aliases-switch-on", "true") };
-    action(screen, &to, &screen.text.say(key), "small", &[("enabled", value), ("back", &screen.frame.url)])
+    action(screen, &to, &screen.text.say(key), class, &[("enabled", value), ("back", &screen.frame.url)])
 }

@@ -5,7 +5,7 @@
 use axum::extract::Path;
 use axum::response::Response;
 use control_api::api::{AliasTest, AliasView};
-use directory::StrictDomain;
+use directory::{SenderList, StrictDomain};
 use maud::{Markup, html};
 
 use super::usage::{AliasUse, Counts, Sender, use_of};
@@ -43,6 +43,7 @@ pub(super) async fn render(screen: &Screen, source: &str, doubted: Doubted<'_>) 
             (card(screen.text.say("aliases-use"), usage(screen, used.as_ref())))
         }
         (note(screen, &alias))
+        (senders(screen, &alias))
         @if screen.visitor.is_owner { (changes(screen, &alias, doubted)) }
     };
     Ok(screen.page(Item::Aliases, &alias.source, content))
@@ -62,7 +63,7 @@ fn sentence(screen: &Screen, alias: &AliasView, test: Option<&AliasTest>) -> Mar
             }
         }
         div.actions {
-            @if can_change(screen, alias) { (switch(screen, alias)) }
+            @if can_change(alias) { (switch(screen, alias, "")) }
             @if screen.visitor.is_owner { a.button href=(with_query("/mail", &[("q", Some(&alias.source))])) { (text.say("aliases-its-mail")) } }
         }
     }
@@ -141,11 +142,30 @@ fn note(screen: &Screen, alias: &AliasView) -> Markup {
     }
 }
 
+/// Returns whose mail is refused, and whose is never held, with a form that changes both.
+fn senders(screen: &Screen, alias: &AliasView) -> Markup {
+    let text = screen.text;
+    let joined = |list: &Option<SenderList>| list.clone().map(Vec::from).unwrap_or_default().join(" ");
+    let (blocked, allowed) = (joined(&alias.options.blocked), joined(&alias.options.allowed));
+    let (blocked_label, allowed_label, hint) = (text.say("aliases-blocked"), text.say("aliases-allowed"), text.say("aliases-senders-hint"));
+    html! {
+        details.card open[!blocked.is_empty() || !allowed.is_empty()] {
+            summary { (text.say("aliases-senders")) }
+            form method="post" action={ "/aliases/" (segment(&alias.source)) "/options" } {
+                (screen.token())
+                (field(&Field { value: &blocked, ..Field::text("blocked", &blocked_label) }))
+                (field(&Field { value: &allowed, hint: Some(&hint), ..Field::text("allowed", &allowed_label) }))
+                button type="submit" { (text.say("save")) }
+            }
+        }
+    }
+}
+
 /// Returns what only an owner may change.
 fn changes(screen: &Screen, alias: &AliasView, doubted: Doubted<'_>) -> Markup {
     let text = screen.text;
     let place = format!("/aliases/{}", segment(&alias.source));
-    if !can_change(screen, alias) {
+    if !can_change(alias) {
         return html! { p.quiet { (text.say("aliases-change-file")) } (strict(screen, alias, &place)) };
     }
     html! {

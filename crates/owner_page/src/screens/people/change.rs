@@ -37,7 +37,7 @@ pub(super) struct AddForm {
 }
 
 pub(super) async fn add(Owner(screen): Owner, Form(form): Form<AddForm>) -> Result<Response, Problem> {
-    let new = NewAccount { login: form.login.trim().to_owned(), password: None, name: None, may_send_as: Vec::new() };
+    let new = NewAccount { login: form.login.trim().to_owned(), password: None, name: None, may_send_as: Vec::new(), owner: false };
     let made: Result<Login, Problem> = screen.api.send(Method::POST, "/accounts", &new).await;
     let made = match made {
         Err(problem) if problem.is_of_request() => return render(&screen, &form.login, Some(&problem)).await,

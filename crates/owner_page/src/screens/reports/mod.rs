@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use crate::api::{Problem, with_query};
 use crate::catalogue::grouped;
-use crate::components::{Column, Mark, address, badge, chips, cut, empty, facts, notice, table};
+use crate::components::{Column, Mark, address, badge, chips, cut, facts, notice, table};
 use crate::layout::Item;
 use crate::moment::date;
 use crate::screen::{Owner, PageState, Screen};
@@ -49,8 +49,7 @@ async fn show(Owner(screen): Owner, Query(query): Query<ReportsQuery>) -> Result
         (chips(&text.say("reports-period"), &periods))
         @if summary.is_cut { (notice(Mark::Wait, html! { p { (text.say("reports-cut")) } })) }
         @for domain in &domains { (domain) }
-        @if latest.items.is_empty() { (empty(text.say("reports-none"), text.say("reports-none-next"))) }
-        @else { h2 { (text.say("reports-latest")) } (list(&screen, &latest.items)) }
+        @if !latest.items.is_empty() { h2 { (text.say("reports-latest")) } (list(&screen, &latest.items)) }
     };
     Ok(screen.page(Item::Reports, &text.say("nav-reports"), content))
 }

@@ -38,6 +38,8 @@ struct SetupQuery {
     domain: String,
     /// The address for the test message and Gmail's form.
     address: String,
+    /// The states of the records that an open page shows.
+    seen: String,
 }
 
 async fn show(Owner(screen): Owner, Query(query): Query<SetupQuery>) -> Result<Response, Problem> {
@@ -58,13 +60,15 @@ async fn show(Owner(screen): Owner, Query(query): Query<SetupQuery>) -> Result<R
     Ok(screen.page(Item::Setup, &screen.text.say("nav-setup"), content))
 }
 
-/// Returns the address to try things with: the one asked for, otherwise the first alias of the domain.
+/// Returns the address to try things with: the one asked for, otherwise the visitor's own, or the first of the domain.
 async fn address(screen: &Screen, query: &SetupQuery, domain: &str) -> Result<Option<String>, Problem> {
     if !query.address.trim().is_empty() {
         return Ok(Some(query.address.trim().to_owned()));
     }
-    let page: AliasPage = screen.api.get(&with_query("/aliases", &[("domain", Some(domain)), ("limit", Some("20"))])).await?;
-    Ok(page.items.into_iter().map(|alias| alias.source).find(|source| !source.starts_with('@')))
+    let page: AliasPage = screen.api.get(&with_query("/aliases", &[("domain", Some(domain)), ("limit", Some("100"))])).await?;
+    let mut sources: Vec<String> = page.items.into_iter().map(|alias| alias.source).filter(|source| !source.starts_with('@')).collect();
+    sources.sort_by_key(|source| *source != screen.visitor.login);
+    Ok(sources.into_iter().next())
 }
 
 /// Says how far it is.

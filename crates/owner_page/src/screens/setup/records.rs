@@ -3,7 +3,7 @@
 //! Invariant: a name is shown as a provider's form wants it, without the zone, and the zone beside it.
 
 use axum::extract::Query;
-use axum::http::{Method, header};
+use axum::http::{Method, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use control_api::api::{DnsRecordView, DnsView};
 use maud::{Markup, html};
@@ -19,6 +19,9 @@ use crate::screen::{Owner, Screen};
 /// How often an open page looks again while something is missing.
 const AGAIN: &str = "every 15s";
 
+/// When a page looks that was opened before DNS was ever asked.
+const FIRST: &str = "load, every 15s";
+
 /// Whether the record is needed now.
 pub(super) fn is_needed(record: &DnsRecordView) -> bool {
     record.urgency == "needed now"
@@ -33,9 +36,9 @@ pub(super) fn is_right(record: &DnsRecordView) -> bool {
 pub(super) fn show(screen: &Screen, dns: &DnsView, domain: &str) -> Markup {
     let text = screen.text;
     let is_open = dns.records.iter().any(|record| is_needed(record) && !is_right(record));
-    let part = with_query("/setup/records", &[("domain", Some(domain))]);
+    let part = with_query("/setup/records", &[("domain", Some(domain)), ("seen", Some(&seen(dns)))]);
     html! {
-        div id="records-list" hx-get=(part) hx-trigger=[is_open.then_some(AGAIN)] hx-swap="outerHTML" {
+        div id="records-list" hx-get=(part) hx-trigger=[is_open.then_some(if dns.checked_ms.is_none() { FIRST } else { AGAIN })] hx-swap="outerHTML" {
             div.row.spread {
                 p.quiet {
                     @if let Some(at_ms) = dns.checked_ms { (text.rich("setup-asked", [("when", relative(text, at_ms, screen.now_ms))], [])) }
@@ -135,9 +138,17 @@ fn name_in_zone(record: &DnsRecordView) -> (String, String) {
     }
 }
 
-/// Asks DNS again and returns the list alone, for an open page.
+/// Returns the states of all records, one letter each.
+fn seen(dns: &DnsView) -> String {
+    dns.records.iter().map(|record| record.state.as_deref().and_then(|state| state.chars().next()).unwrap_or('-')).collect()
+}
+
+/// Asks DNS again and returns the list alone, for an open page; nothing if it is as the page has it, so that what is unfolded there stays so.
 pub(super) async fn part(Owner(screen): Owner, Query(query): Query<SetupQuery>) -> Result<Response, Problem> {
     let dns: DnsView = screen.api.send(Method::POST, "/dns/check", &json!({ "domain": query.domain })).await?;
+    if query.seen == seen(&dns) {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
     Ok(Html(show(&screen, &dns, &query.domain).into_string()).into_response())
 }
 

@@ -21,7 +21,7 @@ use crate::transport::{Transport, segment};
 
 pub(super) async fn run(config: &Config, api: &mut Transport, command: AccountCommand, out: Output) -> Result<ExitCode> {
     match command {
-        AccountCommand::Add { login, name, sender, forward, password_stdin } => {
+        AccountCommand::Add { login, name, sender, forward, owner, password_stdin } => {
             let password = given(password_stdin)?;
             // The alias first: if it is refused, no account is created.
             let mut warnings = Vec::new();
@@ -31,7 +31,7 @@ pub(super) async fn run(config: &Config, api: &mut Transport, command: AccountCo
                 note(&format!("{} alias {}", styled(GOOD, "ok:"), done.changed));
                 warnings = done.warnings;
             }
-            let new = NewAccount { login, password, name, may_send_as: sender };
+            let new = NewAccount { login, password, name, may_send_as: sender, owner };
             let mut login: Login = api.post("/api/v1/accounts", &new).await?;
             login.warnings.extend(warnings);
             logged_in(out, &login, "added")?;
@@ -84,6 +84,7 @@ async fn patch(api: &mut Transport, command: AccountCommand, out: Output) -> Res
         AccountCommand::Imap { login, host } => (login, AccountPatch { imap_host: Some(host.unwrap_or_default()), ..none }),
         AccountCommand::Suspend { login, reason } => (login, AccountPatch { suspended: Some(reason), ..none }),
         AccountCommand::Resume { login } => (login, AccountPatch { suspended: Some(String::new()), ..none }),
+        AccountCommand::Owner { login, remove } => (login, AccountPatch { owner: Some(!remove), ..none }),
         AccountCommand::Disable { login } => (login, AccountPatch { enabled: Some(false), ..none }),
         AccountCommand::Enable { login } => (login, AccountPatch { enabled: Some(true), ..none }),
         // Handled by `run`.

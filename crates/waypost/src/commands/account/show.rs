@@ -23,6 +23,7 @@ fn state(account: &AccountView) -> String {
     match (account.enabled, &account.suspended) {
         (false, _) => "disabled".into(),
         (true, Some(_)) => "suspended".into(),
+        (true, None) if account.owner => "owner".into(),
         (true, None) => String::new(),
     }
 }
@@ -48,6 +49,7 @@ pub(super) fn detail(detail: &AccountDetail) -> String {
         (true, Some(why)) => {
             text.push_str(&format!("  {} {why}; to resume it: waypost account resume {}", styled(BAD, "suspended:"), account.login))
         }
+        (true, None) if account.owner => text.push_str("  owner"),
         (true, None) => {}
     }
     for (name, value) in rows {

@@ -25,7 +25,7 @@ use crate::cli;
 use crate::output::{BOLD, DIM, GOOD, print, styled};
 use client::{OutgoingMessage, SendOutcome, send};
 use mailbox_host::ReceivedMessage;
-use network::{DemoNetwork, OURS, populate, start};
+use network::{DemoNetwork, OURS, login_link, populate, start};
 
 /// Maximum wait for a message.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -61,7 +61,7 @@ async fn tour(args: &cli::DemoArgs, dir: &Path) -> Result<()> {
     refuse(&network).await?;
     heading("All three steps worked")?;
     if !args.once {
-        explain(&network, &password)?;
+        explain(&network, &password, &login_link(&network).await?)?;
         watch(&mut network).await?;
         print("\nStopping the demonstration.")?;
     }
@@ -190,12 +190,12 @@ async fn watch(network: &mut DemoNetwork) -> Result<()> {
     }
 }
 
-fn explain(network: &DemoNetwork, password: &str) -> Result<()> {
+fn explain(network: &DemoNetwork, password: &str, link: &str) -> Result<()> {
     let (port, config) = (network.port, network.config.path.display());
     heading("Try it yourself: this shows what arrives, until Ctrl-C")?;
     let submissions = port + 2;
     Ok(print(&format!(
-        "  As a stranger:\n    swaks --server {OURS}:{port} --from you@foreign.test --to me@example.test\n  \
+        "  In a browser, which warns of the certificate of this demonstration:\n    {link}\n  As a stranger:\n    swaks --server {OURS}:{port} --from you@foreign.test --to me@example.test\n  \
          As me@example.test:\n    swaks --server {OURS}:{} --tls --auth-user me@example.test --auth-password {password} \\\n      \
          --from me@example.test --to you@foreign.test\n    \
          printf 'From: me@example.test\\nSubject: hi\\n\\nhello\\n' | curl -k smtps://{OURS}:{submissions} --ssl-reqd --crlf \\\n      \

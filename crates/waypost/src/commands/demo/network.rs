@@ -95,13 +95,13 @@ async fn start_both(port: u16, resolver: &Resolver) -> Result<(UnboundedReceiver
 
 /// Writes a configuration file, so that the other commands work with the demonstration.
 fn write_configuration(dir: &Path, port: u16, dns: SocketAddr) -> Result<Config> {
-    let (certificate, key) = net::self_signed(&["mx.example.test".into()])?;
+    let (certificate, key) = net::self_signed(&["mx.example.test".into(), "localhost".into()])?;
     std::fs::write(dir.join("cert.pem"), certificate)?;
     write_secret(&dir.join("key.pem"), &key)?;
     let path = dir.join("waypost.toml");
     let text = format!(
         "hostname = \"mx.example.test\"\ndata_dir = \"data\"\n\n\
-         [listen]\nmx = [\"{OURS}:{port}\"]\nsubmission = [\"{OURS}:{}\"]\nsubmissions = [\"{OURS}:{}\"]\nhttp = []\nhttps = []\n\n\
+         [listen]\nmx = [\"{OURS}:{port}\"]\nsubmission = [\"{OURS}:{}\"]\nsubmissions = [\"{OURS}:{}\"]\nhttp = []\nhttps = []\nadmin = [\"{OURS}:{}\"]\n\n\
          [tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\n\n\
          # The domain that forwarded mail leaves under.\n\
          [forward]\ndomain = \"fwd.example.test\"\n\n\
@@ -109,6 +109,7 @@ fn write_configuration(dir: &Path, port: u16, dns: SocketAddr) -> Result<Config>
          [delivery]\nport = {port}\nloopback = true\nipv6 = false\n\n[dns]\nservers = [\"{dns}\"]\n# No zone here is signed.\nvalidate = \"off\"\n\n[log]\nlevel = \"warn\"\n",
         port + 1,
         port + 2,
+        port + 3,
     );
     std::fs::write(&path, text)?;
     Ok(config::load(&path)?)
@@ -127,7 +128,7 @@ pub async fn populate(network: &DemoNetwork) -> Result<String> {
     let _: api::Changed = api.post("/api/v1/domains", &api::NewDomain { name: "example.test".into() }).await?;
     let alias = api::NewAlias { source: "me@example.test".into(), targets: vec!["foo@inbox.test".into()], replace: false };
     let _: api::Changed = api.post("/api/v1/aliases", &alias).await?;
-    let account = api::NewAccount { login: "me@example.test".into(), password: None, name: None, may_send_as: Vec::new() };
+    let account = api::NewAccount { login: "me@example.test".into(), password: None, name: None, may_send_as: Vec::new(), owner: true };
     let added: api::Login = api.post("/api/v1/accounts", &account).await?;
     say("alias", "me@example.test -> foo@inbox.test")?;
     for domain in ["example.test", "fwd.example.test"] {
@@ -138,4 +139,11 @@ pub async fn populate(network: &DemoNetwork) -> Result<String> {
         say("DKIM keys", &format!("of {domain}, with their records in DNS"))?;
     }
     added.password.context("the account has no generated password")
+}
+
+/// Returns a one-time link to the owner's page.
+pub async fn login_link(network: &DemoNetwork) -> Result<String> {
+    let mut api = Transport::open(&network.config).await?;
+    let made: api::LinkView = api.post("/api/v1/web/links", &api::NewLoginLink::default()).await?;
+    Ok(made.link)
 }

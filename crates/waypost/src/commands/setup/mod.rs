@@ -180,12 +180,14 @@ async fn fill_directory(
         add_alias(&mut api, &forward, &aliases, report).await?;
     }
     let accounts: Vec<AccountView> = api.list("/api/v1/accounts", &[]).await?;
+    let mut has_owner = accounts.iter().any(|account| account.owner);
     for login in plan.logins() {
         if accounts.iter().any(|account| account.login.eq_ignore_ascii_case(&login)) {
             report.kept.push(format!("account {login} and its password (to replace it: waypost account passwd {login})"));
             report.logins.push(Login { login, name: String::new(), password: None, warnings: Vec::new() });
         } else {
-            let new = NewAccount { login, password: None, name: None, may_send_as: Vec::new() };
+            let new = NewAccount { login, password: None, name: None, may_send_as: Vec::new(), owner: !has_owner };
+            has_owner = true;
             let made: Login = api.post("/api/v1/accounts", &new).await?;
             report.done.push(format!("account {}", made.login));
             report.logins.push(made);

@@ -77,7 +77,7 @@ pub(super) async fn look(config: &Config) -> Result<Option<Look>> {
         server: api.get("/api/v1/status").await?,
         totals: api.get("/api/v1/queue/totals").await?,
         lanes: api.get("/api/v1/queue/lanes").await?,
-        pauses: api.get("/api/v1/pauses").await?,
+        pauses: api.list("/api/v1/pauses", &[]).await?,
         replies: replies(&mut api).await,
     }))
 }

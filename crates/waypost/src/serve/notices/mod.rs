@@ -13,4 +13,4 @@ pub mod settings;
 mod watch;
 
 pub use channel::ChannelAnswer;
-pub use service::{NoticeParts, NoticeSink, Notices};
+pub use service::{NoticeSink, Notices};

@@ -10,8 +10,8 @@ use std::time::Duration;
 use directory::AliasSource;
 use events::{Event, EventKind, EventSink, Events};
 use mail::QueueId;
-use mta::{DirectSender, LiveDirectory, Pauses, Postmaster};
-use net::{ClientTls, Clock, Resolver, random_u32};
+use mta::{Handles, LiveDirectory, Pauses};
+use net::{Clock, random_u32};
 use serde::{Deserialize, Serialize};
 use store::Store;
 use tokio::sync::mpsc;
@@ -63,20 +63,6 @@ impl NoticeSink {
     }
 }
 
-/// What notices are made from.
-pub struct NoticeParts {
-    pub resolver: Resolver,
-    pub tls: ClientTls,
-    pub postmaster: Postmaster,
-    pub direct: DirectSender,
-    pub pauses: Pauses,
-    pub store: Store,
-    pub live: Arc<LiveDirectory>,
-    pub certificates: Arc<ServerCertificates>,
-    pub clock: Clock,
-    pub events: Events,
-}
-
 /// The running notices.
 #[derive(Debug)]
 pub struct Notices {
@@ -86,8 +72,14 @@ pub struct Notices {
 
 impl Notices {
     /// Starts the task.
-    pub fn start(config: &Config, settings: NoticeSettings, events: mpsc::Receiver<Arc<Event>>, parts: NoticeParts) -> Self {
-        let NoticeParts { resolver, tls, postmaster, direct, pauses, store, live, certificates, clock, events: record } = parts;
+    pub fn start(
+        config: &Config,
+        settings: NoticeSettings,
+        events: mpsc::Receiver<Arc<Event>>,
+        handles: Handles,
+        certificates: Arc<ServerCertificates>,
+    ) -> Self {
+        let Handles { postmaster, direct, pauses, resolver, tls, store, clock, directory: live, events: record } = handles;
         let channels = Arc::new(Channels {
             hostname: config.settings.hostname.to_string(),
             owner: config.settings.postmaster.clone(),

@@ -1,0 +1,99 @@
+//! Which paths need no session, and which an account that is not an owner may see.
+//!
+//! Invariant: what is not listed here is for owners.
+
+use crate::visitor::Visitor;
+
+/// What a path needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PathKind {
+    /// Nothing: assets and the look.
+    Open,
+    /// Nothing but a form of this server: the login.
+    Entrance,
+    /// A session.
+    Inside,
+}
+
+/// Returns what a path needs.
+pub(super) fn kind(path: &str) -> PathKind {
+    let is_token = |rest: &str| !rest.is_empty() && !rest.contains('/');
+    match path {
+        "/preferences" => PathKind::Open,
+        "/login" | "/login/code" => PathKind::Entrance,
+        path if path.starts_with("/assets/") => PathKind::Open,
+        path if path.strip_prefix("/login/link/").is_some_and(is_token) => PathKind::Entrance,
+        path if path.strip_prefix("/invitation/").is_some_and(is_token) => PathKind::Entrance,
+        _ => PathKind::Inside,
+    }
+}
+
+/// Whether a visitor may see a path: owners all of them, others their own login, aliases and passwords.
+pub(super) fn is_visible(path: &str, visitor: &Visitor) -> bool {
+    const EXACT: [&str; 5] = ["/", "/aliases", "/people", "/logout", "/account"];
+    let begins = |prefix: &str| path.starts_with(prefix);
+    let is_own = || {
+        let of = path.strip_prefix("/people/").and_then(|rest| rest.split('/').next()).unwrap_or_default();
+        percent_encoding::percent_decode_str(of).decode_utf8().is_ok_and(|login| login.eq_ignore_ascii_case(&visitor.login))
+    };
+    visitor.is_owner || kind(path) != PathKind::Inside || EXACT.contains(&path) || begins("/aliases/") || begins("/account/") || is_own()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_entrance_is_open() {
+        for path in ["/assets/app.css", "/preferences", "/login", "/login/code", "/login/link/abc", "/invitation/abc"] {
+            assert_ne!(kind(path), PathKind::Inside, "{path}");
+        }
+        for path in [
+            "/",
+            "/mail",
+            "/logout",
+            "/account",
+            "/login/",
+            "/login/link/",
+            "/login/link/a/b",
+            "/welcome",
+            "/invitation/",
+            "/LOGIN",
+            "/events",
+        ] {
+            assert_eq!(kind(path), PathKind::Inside, "{path}");
+        }
+    }
+
+    #[test]
+    fn others_than_owners_see_their_own() {
+        let visitor = |is_owner| Visitor { login: "me@x.test".into(), is_owner, language: None, csrf: String::new() };
+        for path in [
+            "/",
+            "/aliases",
+            "/aliases/shop@x.test",
+            "/people",
+            "/people/me@x.test",
+            "/people/ME%40x.test/passwords",
+            "/account/sessions/end",
+        ] {
+            assert!(is_visible(path, &visitor(false)), "{path}");
+        }
+        for path in [
+            "/mail",
+            "/mail/6h22d211fvjnf",
+            "/held",
+            "/server",
+            "/setup",
+            "/queue",
+            "/reports",
+            "/people/you@x.test",
+            "/people/me@x.testx",
+            "/events",
+            "/welcome",
+            "/x",
+        ] {
+            assert!(!is_visible(path, &visitor(false)) && is_visible(path, &visitor(true)), "{path}");
+        }
+    }
+}
