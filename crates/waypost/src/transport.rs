@@ -261,6 +261,7 @@ async fn offline(config: &Config, store: Store, live: Arc<LiveDirectory>) -> Res
         events,
         history: config.file.history.enabled.then(|| history::History::read_only(&config.file.data_dir)),
         control,
+        shared: control_api::ApiShared::default(),
     })
 }
 

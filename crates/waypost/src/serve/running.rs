@@ -152,8 +152,9 @@ impl Running {
             events: observers.events.clone(),
             history: observers.history.clone(),
             control: Arc::new(ServerControl::new(&server, settings.clone(), releaser, parts)),
+            shared: control_api::ApiShared::default(),
         };
-        let page = owner::service(&context, &server, &observers.live);
+        let page = owner::service(config, &context, &server, &observers.live);
         let public = public::start(config, &certificates, live.clone(), shown, page)?;
         // After the public server is up, which the CA connects to.
         certificates.configure_renewal(config);
