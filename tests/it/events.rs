@@ -142,6 +142,7 @@ fn a_forwarded_message_makes_an_event_for_the_decision_and_one_for_the_delivery(
                 ("reason", ""),
             ],
         );
+        assert_eq!(text(&delivered, "client"), scene.lab.address(2).to_string());
         assert!(text(&delivered, "reply").starts_with("250 "), "{delivered:#}");
         assert_numbers(&delivered, &["took_ms", "age_ms"]);
         let kinds = scene.kinds();

@@ -67,6 +67,7 @@ fn a_forwarded_message_is_found_by_every_clue_and_told_in_words() {
     assert_eq!(traced["messages"][0]["from"], "someone@list.test");
     assert!(!traced.to_string().contains("good-news\""), "subjects are not kept by default: {traced}");
 
+    let host = scene.lab.address(2).to_string();
     for clue in [
         "good-news.1@list.test",
         "SOMEONE@list.test",
@@ -75,6 +76,7 @@ fn a_forwarded_message_is_found_by_every_clue_and_told_in_words() {
         "mx.inbox.test",
         "inbox.test",
         "list.test",
+        &host,
         "127.0.0.0/8",
         "me",
     ] {

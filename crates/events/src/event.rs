@@ -31,7 +31,7 @@ pub struct Event {
     /// The mailbox behind the alias. For the owner only.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub target: Option<String>,
-    /// The client's address.
+    /// The client's address; for a delivery, that of the host.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub client: Option<IpAddr>,
     /// The remote host: the client's HELO, or the host that we connected to.

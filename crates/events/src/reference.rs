@@ -15,7 +15,7 @@ const FIELDS: [(&str, &str); 13] = [
     ("from", "the reverse-path, without angle brackets; empty for the null reverse-path"),
     ("to", "the recipients, as their sender knows them: aliases, or addresses elsewhere"),
     ("target", "the mailbox behind the alias; shown to owners only"),
-    ("client", "the address of the client"),
+    ("client", "the address of the client; for a delivery, that of the host"),
     ("host", "the name that the client gave in HELO or EHLO; for a delivery, the host that was connected to"),
     ("login", "the login of the account; for a change, of the owner who made it"),
     ("reply", "the reply: that of the host, or our own that refused something"),

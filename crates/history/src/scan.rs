@@ -26,6 +26,16 @@ pub(crate) enum Order {
     Oldest { after: i64 },
 }
 
+/// One scan.
+struct Scan<'f> {
+    filter: &'f Filter,
+    /// The query of the index; `None` if all events are read.
+    expression: Option<String>,
+    order: Order,
+    /// How many more events may be read.
+    room: usize,
+}
+
 /// Reads one file.
 pub(crate) struct Scanner<'a> {
     db: &'a Connection,
@@ -47,8 +57,7 @@ impl<'a> Scanner<'a> {
         order: Order,
         visit: &mut dyn FnMut(Recorded) -> ControlFlow<()>,
     ) -> Result<Option<i64>, HistoryError> {
-        let expression = expression(filter);
-        let mut room = SCANNED_MAX;
+        let mut scan = Scan { filter, expression: expression(filter), order, room: SCANNED_MAX };
         let is_in_time = |part: &&Part| {
             filter.since_ms.is_none_or(|since| part.last_ms >= since) && filter.until_ms.is_none_or(|until| part.first_ms < until)
         };
@@ -57,7 +66,7 @@ impl<'a> Scanner<'a> {
             selected.reverse();
         }
         for part in selected {
-            if let Some(stopped) = self.scan_part(part, filter, expression.as_deref(), order, &mut room, visit)? {
+            if let Some(stopped) = self.scan_part(part, &mut scan, visit)? {
                 return Ok(Some(stopped));
             }
         }
@@ -67,14 +76,12 @@ impl<'a> Scanner<'a> {
     fn scan_part(
         &self,
         part: &Part,
-        filter: &Filter,
-        expression: Option<&str>,
-        order: Order,
-        room: &mut usize,
+        scan: &mut Scan<'_>,
         visit: &mut dyn FnMut(Recorded) -> ControlFlow<()>,
     ) -> Result<Option<i64>, HistoryError> {
+        let filter = scan.filter;
         let (mut low, mut high) = (part.first_id, part.last_id + 1);
-        let direction = match order {
+        let direction = match scan.order {
             Order::Newest { before } => {
                 high = high.min(before);
                 "DESC"
@@ -94,7 +101,7 @@ impl<'a> Scanner<'a> {
             return Ok(None);
         }
         let (n, columns) = (part.n, row::COLUMNS);
-        let from = match expression {
+        let from = match &scan.expression {
             Some(_) => format!(
                 "clue_{n}(?3) AS clue CROSS JOIN event_{n} ON id = clue.rowid WHERE clue.rowid >= ?1 AND clue.rowid < ?2 ORDER BY clue.rowid"
             ),
@@ -102,14 +109,14 @@ impl<'a> Scanner<'a> {
         };
         let mut statement = self.db.prepare(&format!("SELECT {columns} FROM {from} {direction}"))?;
         let mut values: Vec<&dyn ToSql> = vec![&low, &high];
-        values.extend(expression.as_ref().map(|text| text as &dyn ToSql));
+        values.extend(scan.expression.as_ref().map(|text| text as &dyn ToSql));
         let mut rows = statement.query(values.as_slice())?;
         while let Some(found) = rows.next()? {
             let (id, event) = row::read(found, &self.names)?;
-            *room = room.saturating_sub(1);
+            scan.room = scan.room.saturating_sub(1);
             let wanted = event.filter(|event| filter.matches(event));
             let is_done = wanted.is_some_and(|event| visit(Recorded { id, event: Arc::new(event) }).is_break());
-            if is_done || *room == 0 {
+            if is_done || scan.room == 0 {
                 return Ok(Some(id));
             }
         }

@@ -9,7 +9,7 @@ mod list;
 mod mark;
 
 pub(crate) use chart::{Bar, day_chart};
-pub(crate) use form::{Field, action, button_form, copyable, field, hidden};
+pub(crate) use form::{Field, action, button_form, careful, copyable, field, hidden};
 pub(crate) use hostile::{address, cut, mono, visible, whole};
 pub(crate) use list::{Column, chips, empty, live_search, pager, search_box, table};
 pub(crate) use mark::{Mark, badge, card, facts, icon, icon_of, notice};

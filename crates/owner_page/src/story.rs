@@ -174,7 +174,7 @@ fn small_facts(text: Text, event: &Event) -> Vec<Markup> {
     let number = |fact: Fact| event.get(fact).and_then(|value| value.parse::<i64>().ok());
     let mut facts = Vec::new();
     if let Some(client) = event.client {
-        facts.push(html! { (text.say("fact-client")) " " (mono(&client.to_string())) });
+        facts.push(html! { (text.say(if is_of_host(event.kind) { "fact-host" } else { "fact-client" })) " " (mono(&client.to_string())) });
     }
     if let Some(n) = number(Fact::Attempt) {
         facts.push(html! { (text.plain("fact-attempt", [("n", n.into())])) });

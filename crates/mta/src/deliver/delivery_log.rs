@@ -10,7 +10,7 @@ use policy::{Meaning, Trouble};
 use store::{ClaimedRecipient, Message, NewRecipient};
 
 use crate::context::Shared;
-use crate::deliver::job::Job;
+use crate::deliver::job::{AttemptMade, Job};
 use crate::deliver::transaction::Delivered;
 
 /// Maximum characters of a host's reply in an event.
@@ -25,15 +25,15 @@ pub(crate) struct Tried<'a> {
     pub recipient: &'a NewRecipient,
     /// The attempts before this one.
     pub attempts: u32,
-    /// Duration of this attempt, in milliseconds, if there was one.
-    pub took_ms: Option<i64>,
+    /// This attempt, if there was one.
+    pub attempt: Option<AttemptMade>,
 }
 
 impl<'a> Tried<'a> {
     /// A recipient of a job.
     pub fn of(job: &'a Job, recipient: &'a ClaimedRecipient) -> Self {
         let ClaimedRecipient { recipient, attempts, .. } = recipient;
-        Self { message: &job.claimed.message, recipient, attempts: *attempts, took_ms: job.took_ms }
+        Self { message: &job.claimed.message, recipient, attempts: *attempts, attempt: job.attempt }
     }
 
     /// The event of this recipient.
@@ -41,7 +41,8 @@ impl<'a> Tried<'a> {
         let (message, now_ms) = (self.message, shared.clock.now_ms());
         let event = Event::new(kind, now_ms).of_message(message.id).from(message.reverse_path.to_bare());
         let event = named(event, self.recipient).fact(Fact::Flow, message.flow.as_str());
-        event.maybe(Fact::TookMs, self.took_ms).fact(Fact::AgeMs, now_ms - message.arrived_ms)
+        let event = Event { client: self.attempt.and_then(|attempt| attempt.address), ..event };
+        event.maybe(Fact::TookMs, self.attempt.map(|attempt| attempt.took_ms)).fact(Fact::AgeMs, now_ms - message.arrived_ms)
     }
 
     /// The event of an attempt that failed with this trouble.
@@ -165,7 +166,7 @@ pub(crate) fn rewritten(shared: &Shared, tried: Tried<'_>, new: &Message) {
 pub(crate) fn known_already(shared: &Shared, kind: EventKind, message: &Message, recipients: &[NewRecipient]) {
     tracing::info!(id = %message.id, "{}", kind.words());
     for recipient in recipients {
-        shared.events.record_with(|| Tried { message, recipient, attempts: 0, took_ms: None }.event(shared, kind));
+        shared.events.record_with(|| Tried { message, recipient, attempts: 0, attempt: None }.event(shared, kind));
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Invariant: a recipient is in one job only, and so is the memory of the message's content.
 
+use std::net::IpAddr;
+
 use mail::Domain;
 use policy::Trouble;
 use store::Claimed;
@@ -28,14 +30,23 @@ pub(crate) struct Job {
     pub waiter: Option<Waiter>,
     /// The passes of the circuit breakers, from admission to outcome.
     pub passes: Option<Passes>,
-    /// Duration of the attempt, in milliseconds.
-    pub took_ms: Option<i64>,
+    /// The attempt, once it was made.
+    pub attempt: Option<AttemptMade>,
+}
+
+/// What the log says about an attempt besides its results.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AttemptMade {
+    /// Its duration, in milliseconds.
+    pub took_ms: i64,
+    /// The address of the host; `None` if it was not reached, or is a local socket.
+    pub address: Option<IpAddr>,
 }
 
 impl Job {
     /// A job without a waiter.
     pub fn new(claimed: Claimed, domain: Domain, held_bytes: u64) -> Self {
-        Self { claimed, domain, held_bytes, waiter: None, passes: None, took_ms: None }
+        Self { claimed, domain, held_bytes, waiter: None, passes: None, attempt: None }
     }
 
     /// Moves the recipient at `index` into a job of its own.

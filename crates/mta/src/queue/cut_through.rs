@@ -159,8 +159,8 @@ fn log_fate_of(shared: &Shared, fate: &Fate, new: &NewMessage) {
             Fate::Taken | Fate::Untried | Fate::Elsewhere => None,
         };
         if let Some(trouble) = trouble {
-            let took_ms = if let Fate::NotTaken(outcome) = fate { outcome.0.took_ms } else { None };
-            delivery_log::not_taken(shared, Tried { message: &new.message, recipient, attempts: 0, took_ms }, &trouble);
+            let attempt = if let Fate::NotTaken(outcome) = fate { outcome.0.attempt } else { None };
+            delivery_log::not_taken(shared, Tried { message: &new.message, recipient, attempts: 0, attempt }, &trouble);
         }
     }
 }

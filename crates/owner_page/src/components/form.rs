@@ -69,6 +69,16 @@ pub(crate) fn action(screen: &Screen, to: &str, label: &str, class: &str, fields
     }
 }
 
+/// Returns a button that says in words what goes with the action, and asks once, before it posts to `to`.
+pub(crate) fn careful(screen: &Screen, to: &str, label: &str, words: &str, fields: &[(&str, &str)]) -> Markup {
+    html! {
+        details.careful {
+            summary { (label) }
+            div { p { (words) } (action(screen, to, label, "danger", fields)) }
+        }
+    }
+}
+
 /// Returns a button whose label has elements, such as an address, that posts to `to` with these hidden fields.
 pub(crate) fn button_form(screen: &Screen, to: &str, label: Markup, fields: &[(&str, &str)]) -> Markup {
     html! {

@@ -11,6 +11,9 @@ const ADDRESS_CHARS: usize = 64;
 /// Maximum length of a whole text on its own page, in characters.
 const WHOLE_CHARS: usize = 4000;
 
+/// Maximum length of a part of a word that is left out, in octets.
+const WORD_BYTES: usize = 16;
+
 /// Maximum length of a tooltip, in characters.
 const TOOLTIP_CHARS: usize = 320;
 
@@ -39,7 +42,9 @@ pub(crate) fn cut(text: &str, chars: usize) -> Markup {
         return html! { bdi { (clean) } };
     }
     let start: String = clean.chars().take(chars).collect();
-    html! { bdi title=(clean) { (start.trim_end()) "…" } }
+    // At the end of a word, if one ends near.
+    let end = start.rfind(' ').filter(|end| start.len() - end <= WORD_BYTES).unwrap_or(start.len());
+    html! { bdi title=(clean) { (start.get(..end).unwrap_or(&start).trim_end()) "…" } }
 }
 
 /// Returns the whole text, for its own page; a text of more than 4,000 characters says how many are left out.
@@ -112,6 +117,18 @@ mod tests {
     fn both_ends_of_a_long_address_are_seen() {
         let shown = address(&format!("{}@example.com", "a".repeat(200))).into_string();
         assert!(shown.contains("aaa…") && shown.ends_with("@example.com</bdi>"), "{shown}");
+    }
+
+    #[test]
+    fn a_text_is_cut_at_the_end_of_a_word() {
+        assert_eq!(
+            cut("publish an SPF record or sign", 25).into_string(),
+            "<bdi title=\"publish an SPF record or sign\">publish an SPF record or…</bdi>"
+        );
+        assert_eq!(
+            cut("publish an SPF record or sign", 27).into_string(),
+            "<bdi title=\"publish an SPF record or sign\">publish an SPF record or…</bdi>"
+        );
     }
 
     #[test]

@@ -13,13 +13,13 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use crate::api::{Problem, segment, with_query};
-use crate::components::{action, address, button_form, cut, empty, facts, pager};
+use crate::components::{action, address, button_form, careful, cut, empty, facts, pager};
 use crate::layout::Item;
 use crate::moment;
 use crate::outcome::{Done, problem_notice};
 use crate::screen::{Owner, PageState, Screen};
 use crate::screens::mail::{MailFilter, alias_link, mail_table, rows};
-use crate::screens::senders::{self, SendersForm};
+use crate::screens::senders::{self, SenderForm};
 use crate::story;
 
 /// Held messages on a page: each costs a look at its history.
@@ -32,7 +32,12 @@ const REFUSED: &str = "50";
 const REFUSED_MS: i64 = 30 * 24 * 3_600_000;
 
 pub(crate) fn routes() -> Router<PageState> {
-    Router::new().route("/held", get(show)).route("/held/{id}/release", post(release)).route("/held/{id}/drop", post(remove))
+    Router::new()
+        .route("/held", get(show))
+        .route("/held/{id}/release", post(release))
+        .route("/held/{id}/drop", post(remove))
+        .route("/held/{id}/allow", post(allow))
+        .route("/held/senders", post(change_senders))
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -120,7 +125,7 @@ async fn one(screen: &Screen, message: &QueuedMessage) -> Markup {
                 @if let Some((alias, sender)) = &allow {
                     (button_form(screen, &to("allow"), text.rich("always-allow", [("sender", address(sender))], []), &[("alias", alias), ("sender", sender), ("change", "allow")]))
                 }
-                (action(screen, &to("drop"), &text.say("held-drop"), "danger", &[]))
+                (careful(screen, &to("drop"), &text.say("drop"), &text.say("drop-words"), &[]))
             }
             p.hint { (text.say("held-hint")) }
         }
@@ -151,10 +156,12 @@ async fn refused(screen: &Screen, query: &HeldQuery) -> Markup {
     }
 }
 
+/// How a held message is released.
 #[derive(Debug, Deserialize)]
-struct ReleaseForm {
+pub(crate) struct ReleaseForm {
+    /// Whether in a message of this server.
     #[serde(default)]
-    wrapped: bool,
+    pub wrapped: bool,
 }
 
 async fn release(Owner(screen): Owner, Path(id): Path<String>, Form(form): Form<ReleaseForm>) -> Result<Done, Problem> {
@@ -169,12 +176,12 @@ async fn remove(Owner(screen): Owner, Path(id): Path<String>) -> Result<Done, Pr
 }
 
 /// Releases a message, and never holds mail of its author to this alias again.
-async fn allow(Owner(screen): Owner, Path(id): Path<String>, Form(form): Form<SendersForm>) -> Result<Done, Problem> {
+async fn allow(Owner(screen): Owner, Path(id): Path<String>, Form(form): Form<SenderForm>) -> Result<Done, Problem> {
     let done = senders::change(&screen, &form, "/held", "/held/senders").await?;
     let _: Changed = screen.api.send(Method::POST, &format!("/held/{}/release", segment(&id)), &Release { wrapped: false }).await?;
     Ok(done)
 }
 
-async fn change_senders(Owner(screen): Owner, Form(form): Form<SendersForm>) -> Result<Done, Problem> {
+async fn change_senders(Owner(screen): Owner, Form(form): Form<SenderForm>) -> Result<Done, Problem> {
     senders::change(&screen, &form, "/held", "/held/senders").await
 }

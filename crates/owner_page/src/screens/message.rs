@@ -14,13 +14,14 @@ use serde::Deserialize;
 
 use crate::api::{Problem, segment, with_query};
 use crate::catalogue::Text;
-use crate::components::{Mark, action, address, badge, button_form, card, copyable, cut, empty, facts, icon_of, whole};
+use crate::components::{Mark, action, address, badge, button_form, card, careful, copyable, cut, empty, facts, icon_of, whole};
 use crate::layout::Item;
 use crate::moment;
 use crate::outcome::Done;
 use crate::screen::{Owner, PageState, Screen};
+use crate::screens::held::ReleaseForm;
 use crate::screens::mail::alias_link;
-use crate::screens::senders::{self, SendersForm};
+use crate::screens::senders::{self, SenderForm};
 use crate::story::{self, Ending};
 
 /// Maximum recipients named in the facts on top.
@@ -121,7 +122,7 @@ async fn show(Owner(screen): Owner, Path(id): Path<String>) -> Result<Response, 
             (actions(&screen, &life).await)
             (card(text.say("message-facts"), head(&screen, &life)))
             (card(text.say("message-timeline"), timeline(text, &life.events)))
-            @if let Some(message) = &life.queued { (card(text.say("message-queue"), waits(&screen, message))) }
+            @if let Some(message) = life.queued.as_ref().filter(|_| life.held.is_none()) { (card(text.say("message-queue"), waits(&screen, message))) }
         }
     };
     Ok(screen.page(Item::Mail, &title, content))
@@ -240,10 +241,10 @@ async fn actions(screen: &Screen, life: &Life) -> Markup {
     if life.held.is_some() {
         buttons.push(action(screen, &to("release"), &text.say("release"), "primary", &[]));
         buttons.push(action(screen, &to("release"), &text.say("release-wrapped"), "", &[("wrapped", "true")]));
-        buttons.push(action(screen, &to("drop"), &text.say("drop-held"), "danger", &[("held", "true")]));
+        buttons.push(careful(screen, &to("drop"), &text.say("drop"), &text.say("drop-words"), &[("held", "true")]));
     } else if life.queued.is_some() {
         buttons.push(action(screen, &to("retry"), &text.say("retry-now"), "primary", &[]));
-        buttons.push(action(screen, &to("drop"), &text.say("drop-queued"), "danger", &[]));
+        buttons.push(careful(screen, &to("drop"), &text.say("drop"), &text.say("drop-words"), &[]));
     }
     let sender = life.sender();
     for known_as in life.recipients().into_iter().take(ALIASES_OFFERED) {
@@ -294,12 +295,6 @@ async fn remove(Owner(screen): Owner, Path(id): Path<String>, Form(form): Form<D
     Ok(Done::new(format!("/mail/{}", segment(&id)), screen.text.say("done-drop")))
 }
 
-#[derive(Debug, Deserialize)]
-struct ReleaseForm {
-    #[serde(default)]
-    wrapped: bool,
-}
-
 async fn release(Owner(screen): Owner, Path(id): Path<String>, Form(form): Form<ReleaseForm>) -> Result<Done, Problem> {
     let path = format!("/held/{}/release", segment(&id));
     let _: Changed = screen.api.send(Method::POST, &path, &Release { wrapped: form.wrapped }).await?;
@@ -307,14 +302,14 @@ async fn release(Owner(screen): Owner, Path(id): Path<String>, Form(form): Form<
 }
 
 #[derive(Debug, Deserialize)]
-struct AliasForm {
+struct SwitchForm {
     alias: String,
     #[serde(default)]
     enabled: bool,
 }
 
 /// Disables the alias of a message, or enables it again.
-async fn switch_alias(Owner(screen): Owner, Path(id): Path<String>, Form(form): Form<AliasForm>) -> Result<Done, Problem> {
+async fn switch_alias(Owner(screen): Owner, Path(id): Path<String>, Form(form): Form<SwitchForm>) -> Result<Done, Problem> {
     let text = screen.text;
     let path = format!("/aliases/{}", segment(&form.alias));
     let _: Changed = screen.api.send(Method::PATCH, &path, &Enable { enabled: form.enabled }).await?;
@@ -327,7 +322,7 @@ async fn switch_alias(Owner(screen): Owner, Path(id): Path<String>, Form(form): 
     Ok(done.undo(text.say("undo"), format!("{back}/alias"), &[("alias", &form.alias), ("enabled", "true")]))
 }
 
-async fn change_senders(Owner(screen): Owner, Path(id): Path<String>, Form(form): Form<SendersForm>) -> Result<Done, Problem> {
+async fn change_senders(Owner(screen): Owner, Path(id): Path<String>, Form(form): Form<SenderForm>) -> Result<Done, Problem> {
     let back = format!("/mail/{}", segment(&id));
     senders::change(&screen, &form, &back, &format!("{back}/senders")).await
 }

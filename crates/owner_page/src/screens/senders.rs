@@ -12,7 +12,7 @@ use crate::screen::Screen;
 
 /// A change of the senders of an alias.
 #[derive(Debug, Clone, Deserialize)]
-pub(crate) struct SendersForm {
+pub(crate) struct SenderForm {
     /// The alias, as the API names it.
     pub alias: String,
     /// The address of the sender.
@@ -25,7 +25,7 @@ pub(crate) struct SendersForm {
 ///
 /// # Errors
 /// The API refuses.
-pub(crate) async fn change(screen: &Screen, form: &SendersForm, back: &str, undo: &str) -> Result<Done, Problem> {
+pub(crate) async fn change(screen: &Screen, form: &SenderForm, back: &str, undo: &str) -> Result<Done, Problem> {
     let text = screen.text;
     let list = || vec![form.sender.clone()];
     let (change, key, reverse) = match form.change.as_str() {

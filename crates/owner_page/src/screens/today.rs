@@ -19,7 +19,7 @@ use crate::outcome::{Done, problem_notice};
 use crate::screen::{Owner, PageState, Screen};
 use crate::screens::mail::alias_link;
 use crate::screens::queue::pause_list;
-use crate::screens::today_flow::{Counts, DayTotal, by_hour, counts};
+use crate::screens::today_flow::{DayTotal, FlowCounts, by_hour, counts};
 
 /// Findings of one cause that are shown at once.
 const FINDINGS_SHOWN: usize = 5;
@@ -130,7 +130,7 @@ fn midnight(now_ms: i64) -> i64 {
     now_ms - now_ms.rem_euclid(DAY_MS)
 }
 
-fn sentence(screen: &Screen, day: &Day, today: &Counts) -> Markup {
+fn sentence(screen: &Screen, day: &Day, today: &FlowCounts) -> Markup {
     let text = screen.text;
     let needs = day.needs();
     let mark = if needs == 0 && day.problems.is_empty() { Mark::Good } else { Mark::Wait };
@@ -196,7 +196,7 @@ fn needs(screen: &Screen, day: &Day) -> Markup {
     }
 }
 
-fn flow(screen: &Screen, day: &Day, today: &Counts) -> Markup {
+fn flow(screen: &Screen, day: &Day, today: &FlowCounts) -> Markup {
     let text = screen.text;
     let spans = [
         ("span-today", today.clone()),
@@ -204,8 +204,10 @@ fn flow(screen: &Screen, day: &Day, today: &Counts) -> Markup {
         ("span-month", counts(&day.days, midnight(screen.now_ms) - 29 * DAY_MS)),
     ];
     let heads = ["flow-forwarded", "flow-own", "flow-refused", "flow-failed"];
+    let hours = by_hour(&day.hours, screen.now_ms);
+    let is_empty = hours.iter().all(|hour| hour.counts.iter().all(|n| *n == 0));
     html! {
-        (day_chart(text, &by_hour(&day.hours, screen.now_ms)))
+        @if is_empty { p.quiet { (text.say("today-no-mail")) } } @else { (day_chart(text, &hours)) }
         table.compact {
             caption.unseen { (text.say("today-counts")) }
             thead { tr { th scope="col" { span.unseen { (text.say("today-span")) } } @for head in heads { th.number scope="col" { (text.say(head)) } } } }

@@ -45,7 +45,7 @@ impl DayTotal {
 
 /// The numbers of a span of days.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
+pub(crate) struct FlowCounts {
     /// Recipients of mail for aliases.
     pub forwarded: u64,
     /// Recipients of mail of accounts.
@@ -56,7 +56,7 @@ pub(crate) struct Counts {
     pub failed: u64,
 }
 
-impl Counts {
+impl FlowCounts {
     /// Returns them in the order of the chart.
     pub fn all(&self) -> [u64; 4] {
         [self.forwarded, self.own, self.refused, self.failed]
@@ -64,7 +64,7 @@ impl Counts {
 }
 
 /// Adds up what happened since a time.
-pub(crate) fn counts(totals: &[DayTotal], since_ms: i64) -> Counts {
+pub(crate) fn counts(totals: &[DayTotal], since_ms: i64) -> FlowCounts {
     let mut sums = [0_u64; 4];
     for total in totals.iter().filter(|total| total.from_ms >= since_ms) {
         if let Some(sum) = total.place().and_then(|place| sums.get_mut(place)) {
@@ -72,7 +72,7 @@ pub(crate) fn counts(totals: &[DayTotal], since_ms: i64) -> Counts {
         }
     }
     let [forwarded, own, refused, failed] = sums;
-    Counts { forwarded, own, refused, failed }
+    FlowCounts { forwarded, own, refused, failed }
 }
 
 /// Returns the bars of the last 24 hours, the present one last. Labels are hours in UTC.
@@ -116,6 +116,6 @@ mod tests {
         assert_eq!(bars[23], Bar { label: "04:00".into(), counts: [5, 2, 0, 0] });
         assert_eq!(bars[22].counts, [0, 0, 3, 0]);
         assert_eq!(bars[0].counts, [0, 0, 0, 1]);
-        assert_eq!(counts(&totals, 99 * HOUR_MS), Counts { forwarded: 5, own: 2, refused: 3, failed: 0 });
+        assert_eq!(counts(&totals, 99 * HOUR_MS), FlowCounts { forwarded: 5, own: 2, refused: 3, failed: 0 });
     }
 }

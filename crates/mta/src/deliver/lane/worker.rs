@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::{CEILING_MS, Lane, Lanes};
 use crate::context::Shared;
 use crate::deliver::connect::Connection;
-use crate::deliver::job::{Job, Waiter};
+use crate::deliver::job::{AttemptMade, Job, Waiter};
 use crate::deliver::outbound::Outbound;
 use crate::deliver::pause_log;
 use crate::deliver::route::Plan;
@@ -131,7 +131,8 @@ impl Worker {
         };
         let begun_ms = self.outbound.shared().clock.steady_ms();
         let attempt = self.attempt(&job, &content).await;
-        job.took_ms = Some(self.outbound.shared().clock.steady_ms() - begun_ms);
+        let address = self.connection.as_ref().and_then(|connection| connection.address);
+        job.attempt = Some(AttemptMade { took_ms: self.outbound.shared().clock.steady_ms() - begun_ms, address });
         let attempt = match attempt {
             Ok(attempt) => attempt,
             Err(_) if self.outbound.closing.has_begun() => return self.outbound.window.release(&job),

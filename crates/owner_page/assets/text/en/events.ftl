@@ -18,6 +18,7 @@ said-we = Our reply to the client:
 means = What it means:
 authentication = Authentication of the sender
 fact-client = client
+fact-host = host at
 fact-attempt = attempt { $n }
 fact-again = again in { $span }
 fact-verified = certificate verified by

@@ -20,6 +20,7 @@ today-held =
     }
 today-look = Look at it
 today-flow = Mail of the last day
+today-no-mail = No mail in the last 24 hours.
 today-counts = Numbers of recipients
 today-span = Span
 span-today = Today (UTC)

@@ -18,6 +18,7 @@ said-we = 我们给客户端的回复：
 means = 含义：
 authentication = 发件人的身份验证
 fact-client = 客户端
+fact-host = 主机地址
 fact-attempt = 第 { $n } 次尝试
 fact-again = { $span }后重试
 fact-verified = 证书验证方式：

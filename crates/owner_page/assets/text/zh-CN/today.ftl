@@ -8,6 +8,7 @@ today-waits = { $n } 个收件人等待下次尝试。
 today-held = { $n } 封被扣留的邮件等您处理
 today-look = 查看
 today-flow = 最近一天的邮件
+today-no-mail = 最近 24 小时没有邮件。
 today-counts = 收件人数量
 today-span = 时间段
 span-today = 今天（UTC）
