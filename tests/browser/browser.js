@@ -14,6 +14,15 @@ function assert(condition, ...words) {
   if (!condition) throw new Error(words.join(' '));
 }
 
+// Runs in the page: how much it is wider than the window, and by which elements; null if it is not.
+function wider() {
+  const px = document.documentElement.scrollWidth - window.innerWidth;
+  if (px <= 0) return null;
+  const scrolls = (e) => e && e !== document.body && (/auto|scroll|hidden|clip/.test(getComputedStyle(e).overflowX) || scrolls(e.parentElement));
+  const out = [...document.querySelectorAll('body *')].filter((e) => e.getBoundingClientRect().right > window.innerWidth && !scrolls(e.parentElement));
+  return `${px} px wider than the window: ${out.slice(-3).map((e) => e.outerHTML.slice(0, 160)).join(' | ')}`;
+}
+
 // options: host (name of the server), address, port, width, height, scripts (false turns JavaScript off), shots (directory of screenshots, or null),
 // locale, hosts ({ name: address } of others).
 async function visitor(options) {
@@ -68,8 +77,8 @@ class Visitor {
     const { page, options } = this;
     for (const scheme of ['light', 'dark']) {
       await page.emulateMedia({ colorScheme: scheme, reducedMotion: 'reduce' });
-      const wide = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
-      if (wide > 0) this.wrong.push(`${name} ${scheme}: ${wide} px wider than the window`);
+      const wide = await page.evaluate(wider);
+      if (wide) this.wrong.push(`${name} ${scheme}: ${wide}`);
       if (options.scripts !== false) {
         await page.evaluate(axe);
         const result = await page.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }));
@@ -112,4 +121,4 @@ function run(script) {
   );
 }
 
-module.exports = { assert, run, visitor };
+module.exports = { assert, run, visitor, wider };

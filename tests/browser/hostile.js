@@ -1,7 +1,7 @@
 // Mail that attacks its reader, shown on every screen: nothing runs, nothing is fetched, nothing breaks the layout.
 // Options: those of browser.js and mail.js, link (a login link), domain.
 'use strict';
-const { assert, run, visitor } = require('./browser.js');
+const { assert, run, visitor, wider } = require('./browser.js');
 const { send } = require('./mail.js');
 
 const SCRIPT = '<script>window.pwned=1</script>';
@@ -82,10 +82,10 @@ run(async (options) => {
       foreign: [...document.querySelectorAll('main [href], main [src], main [action], main [hx-get]')]
         .map((e) => e.getAttribute('href') || e.getAttribute('src') || e.getAttribute('action') || e.getAttribute('hx-get'))
         .filter((to) => /^\s*(javascript|data|vbscript):/i.test(to) || /evil\.test/.test(new URL(to, location).host)),
-      wide: document.documentElement.scrollWidth - window.innerWidth,
     }));
+    found.wide = await page.evaluate(wider);
     for (const [what, value] of Object.entries(found)) {
-      const isBad = Array.isArray(value) ? value.length > 0 : what === 'wide' ? value > 0 : value !== undefined && value !== null;
+      const isBad = Array.isArray(value) ? value.length > 0 : value !== undefined && value !== null;
       if (isBad) v.wrong.push(`${screen}: ${what}: ${JSON.stringify(value)}`);
     }
   }
