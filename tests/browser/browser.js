@@ -10,6 +10,9 @@ const axe = fs.readFileSync(path.join(modules, 'axe-core/axe.min.js'), 'utf8');
 const EXECUTABLE = process.env.CHROMIUM || '/usr/bin/chromium';
 const WAIT_MS = 15000;
 
+// The screens whose pictures are kept.
+const SHOWN = ['today', 'mail', 'message', 'held', 'setup'];
+
 function assert(condition, ...words) {
   if (!condition) throw new Error(words.join(' '));
 }
@@ -39,7 +42,7 @@ async function visitor(options) {
     javaScriptEnabled: options.scripts !== false,
     locale: options.locale || 'en-GB',
     timezoneId: 'Europe/Berlin',
-    deviceScaleFactor: options.shots ? 2 : 1,
+    deviceScaleFactor: options.shots && width < 600 ? 2 : 1,
     reducedMotion: 'reduce',
   });
   context.setDefaultTimeout(WAIT_MS);
@@ -89,7 +92,7 @@ class Visitor {
           }
         }
       }
-      if (options.shots) {
+      if (options.shots && SHOWN.includes(name)) {
         const file = `${name}-${options.width}-${scheme}.png`;
         await page.screenshot({ path: path.join(options.shots, file), fullPage: Boolean(options.whole) });
       }
