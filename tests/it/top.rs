@@ -46,7 +46,9 @@ fn a_frame_has_flow_lanes_sessions_and_replies() {
     terminal.keys(&["p"]);
     terminal.wait_for("paused");
     terminal.resize(50, 12);
-    let small = wait_for("a smaller frame", || Some(terminal.screen()).filter(|screen| screen.lines().last().is_some_and(|l| l.contains("q quit"))));
+    let small = wait_for("a smaller frame", || {
+        Some(terminal.screen()).filter(|screen| screen.lines().last().is_some_and(|l| l.contains("q quit")))
+    });
     assert!(small.lines().count() <= 12, "{small}");
     terminal.resize(80, 40);
     terminal.keys(&["q"]);
@@ -78,7 +80,10 @@ fn it_says_that_no_server_runs_and_waits_for_one_that_stopped() {
     scene.waypost.stop();
     let output = scene.waypost.command(&["top"]);
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(!output.status.success() && said.starts_with("not running: no server answers on ") && said.contains("systemctl start"), "{said}");
+    assert!(
+        !output.status.success() && said.starts_with("not running: no server answers on ") && said.contains("systemctl start"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -86,7 +91,10 @@ fn one_frame_is_printed_as_text_or_json() {
     let scene = InboundScene::new("");
     mail(&scene);
     let text = scene.waypost.ok(&["top", "--once"]);
-    assert!(text.starts_with("waypost ") && text.contains("nothing waits") && !text.contains('\u{1b}') && !text.contains("q quit"), "{text}");
+    assert!(
+        text.starts_with("waypost ") && text.contains("nothing waits") && !text.contains('\u{1b}') && !text.contains("q quit"),
+        "{text}"
+    );
     let json = scene.waypost.json(&["top", "--once"]);
     assert_eq!(json["server"]["last_hour"]["delivered"].as_array().unwrap().iter().filter_map(serde_json::Value::as_u64).sum::<u64>(), 1);
     let refused = scene.waypost.refused(&["top"]);
