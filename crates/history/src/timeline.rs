@@ -24,7 +24,7 @@ const EVENTS_MAX: usize = 2000;
 const MEMBERS_MAX: usize = 64;
 
 /// How much earlier than its queue ID says a message's first event may be, in milliseconds.
-const EARLIER_MS: i64 = 3_600_000;
+const EARLIER_MS: i64 = 60_000;
 
 /// The events of one message.
 pub(crate) struct Timeline {
