@@ -7,16 +7,16 @@ use serde_json::{Value, json};
 
 const ME: &str = "me@example.test";
 
-/// What schemathesis calls: everything except streams without an end and orders at a CA.
+/// What schemathesis calls: everything except streams without an end, orders at a CA, and what waits for DNS, which this lab does not have.
 const RUN: &str = r#"
 import sys
 from schemathesis.cli import schemathesis
 url, token, seed = sys.argv[1:4]
 arguments = ["run", url + "/openapi.json", "--url", url.removesuffix("/api/v1"), "--header", "Authorization: Bearer " + token, "--header", "Host: mx.example.test",
-    "--tls-verify", "false", "--seed", seed, "--max-examples", "12", "--phases", "examples,coverage,fuzzing",
+    "--tls-verify", "false", "--seed", seed, "--max-examples", "4", "--phases", "examples,coverage,fuzzing",
     "--checks", "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance",
     "--generation-database", "none", "--no-color", "--request-timeout", "20",
-    "--exclude-path-regex", "(follow|/certificates/renew|/health|/messages|/explain|/tokens|/dns|/metrics|/reload)"]
+    "--exclude-path-regex", "(follow|/certificates/renew|/keys/test|/health|/messages|/explain|/tokens|/dns|/metrics|/reload)"]
 try:
     schemathesis(arguments)
 except SystemExit as end:
