@@ -3,8 +3,12 @@
 //! Invariant: each terminal has a tmux server of its own, which ends with it.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::{Lab, run, run_ok, wait_for};
+
+/// The number of the next terminal of this process.
+static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// A terminal with one command.
 #[derive(Debug)]
@@ -15,7 +19,8 @@ pub struct Terminal {
 impl Terminal {
     /// Runs a shell command on a terminal of this size. Its exit status is shown as `status=0` when it ends, and the terminal stays open.
     pub fn start(lab: &Lab, columns: u16, rows: u16, command: &str) -> Self {
-        let socket = lab.path().join("tmux").display().to_string();
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let socket = lab.path().join(format!("tmux-{number}")).display().to_string();
         let script = format!("echo before; {command}; echo status=$?; stty -a; exec sleep 1000");
         let terminal = Self { socket };
         let size = [columns, rows].map(|n| n.to_string());
