@@ -7,16 +7,16 @@ use serde_json::{Value, json};
 
 const ME: &str = "me@example.test";
 
-/// What schemathesis calls: everything except streams without an end and orders at a CA.
+/// What schemathesis calls: everything except streams without an end, orders at a CA, and what waits for DNS, which this lab does not have.
 const RUN: &str = r#"
 import sys
 from schemathesis.cli import schemathesis
 url, token, seed = sys.argv[1:4]
 arguments = ["run", url + "/openapi.json", "--url", url.removesuffix("/api/v1"), "--header", "Authorization: Bearer " + token, "--header", "Host: mx.example.test",
-    "--tls-verify", "false", "--seed", seed, "--max-examples", "12", "--phases", "examples,coverage,fuzzing",
+    "--tls-verify", "false", "--seed", seed, "--max-examples", "4", "--phases", "examples,coverage,fuzzing",
     "--checks", "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance",
     "--generation-database", "none", "--no-color", "--request-timeout", "20",
-    "--exclude-path-regex", "(follow|/certificates/renew|/health|/messages|/explain|/tokens|/dns|/metrics|/reload)"]
+    "--exclude-path-regex", "(follow|/certificates/renew|/keys/test|/health|/messages|/explain|/tokens|/dns|/metrics|/reload)"]
 try:
     schemathesis(arguments)
 except SystemExit as end:
@@ -74,12 +74,13 @@ fn tokens_open_the_api_and_wrong_ones_are_limited() {
     assert_eq!(ask(&waypost, "/api/v1/domains", &[&["-H", &bearer, "-d", new][..], &json].concat()).0, 403);
     assert_eq!(ask(&waypost, "/api/v1/aliases", &[]).0, 401);
     assert_eq!(ask(&waypost, "/api/v1/..%2f..%2fetc%2fpasswd", &["-H", &bearer]).0, 404);
-    assert_eq!(ask(&waypost, "/api/v1/aliases", &["-H", &bearer, "-H", "Host: rebound.test"]).0, 404, "another host is not the server's");
+    let (rebound, _) = ask(&waypost, "/api/v1/aliases", &["-H", &bearer, "-H", "Host: rebound.test"]);
+    assert!([404, 421].contains(&rebound), "another host is not the server's: {rebound}");
     let both = ["-H", &bearer, "-H", "Transfer-Encoding: chunked", "-H", "Content-Length: 3", "-d", "{}"];
     assert_eq!(ask(&waypost, "/api/v1/domains", &both).0, 400);
     let large = lab.write("large.json", &"x".repeat(10 * 1024 * 1024));
     let file = format!("@{}", large.display());
-    assert_eq!(ask(&waypost, "/api/v1/domains", &[&["-H", &bearer, "-H", "Expect:", "--data-binary", &file][..], &json].concat()).0, 413);
+    assert_eq!(ask(&waypost, "/api/v1/domains", &[&["-H", &bearer, "--data-binary", &file][..], &json].concat()).0, 413);
     let deep = lab.write("deep.json", &format!("{}{}", "[".repeat(10_000), "]".repeat(10_000)));
     let admin = format!("Authorization: Bearer {}", token(&waypost, &["root", "--scope", "admin"]));
     let file = format!("@{}", deep.display());

@@ -4,10 +4,12 @@
 
 use std::sync::Arc;
 
+use axum::body::to_bytes;
 use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{Method, StatusCode, Uri};
-use axum::middleware::{Next, from_fn_with_state};
-use axum::response::Response;
+use axum::middleware::{Next, from_fn_with_state, map_response};
+use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json, Router};
 use mta::LiveDirectory;
 
@@ -23,6 +25,9 @@ use crate::{messages, table};
 
 /// Maximum body of a request, in octets.
 pub(crate) const BODY_MAX_BYTES: usize = 16 * 1024 * 1024;
+
+/// Maximum text of an error of the framework, in octets.
+const ERROR_MAX_BYTES: usize = 16 * 1024;
 
 /// The path of the API.
 pub(crate) const BASE: &str = "/api/v1";
@@ -46,9 +51,21 @@ pub(crate) fn api_routes(context: ApiContext) -> Router {
     let routes = routes
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
         .layer(Extension(idempotency))
+        .layer(map_response(as_problem))
         .layer(from_fn_with_state(directory, refresh_directory))
         .with_state(ApiState::new(context));
     Router::new().nest(BASE, routes)
+}
+
+/// Gives an error of the framework (a path that is not UTF-8, for example) the form of all others.
+async fn as_problem(response: Response) -> Response {
+    let (status, kind) = (response.status(), response.headers().get(CONTENT_TYPE));
+    let is_ours = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/"));
+    if !(status.is_client_error() || status.is_server_error()) || is_ours {
+        return response;
+    }
+    let text = to_bytes(response.into_body(), ERROR_MAX_BYTES).await.unwrap_or_default();
+    ApiError::new(status, String::from_utf8_lossy(&text).into_owned()).into_response()
 }
 
 /// Returns the routes for the operator: whoever can send a request here may do everything.

@@ -392,6 +392,7 @@ async fn errors_are_json_with_a_reason() {
         ("POST", "/api/v1/domains", json!({ "name": "a b.test" }), 400),
         ("GET", "/api/v1/queue?limit=many", Value::Null, 400),
         ("GET", "/api/v1/queue/xyz", Value::Null, 400),
+        ("GET", "/api/v1/aliases/%ff@x.test", Value::Null, 400),
         ("GET", "/api/v1/aliases?limit=0", Value::Null, 400),
         ("GET", "/api/v1/aliases?limit=1001", Value::Null, 400),
         ("GET", "/api/v1/aliases?cursor=line%20x", Value::Null, 400),

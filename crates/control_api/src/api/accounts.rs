@@ -232,6 +232,7 @@ pub struct AccountImportReport {
     /// Accounts that were added or got a new password.
     pub imported: Vec<String>,
     /// Accounts that were skipped: login and reason.
+    #[schema(value_type = Vec<Vec<String>>)]
     pub skipped: Vec<(String, String)>,
     /// Warnings.
     pub warnings: Vec<String>,
