@@ -18,8 +18,11 @@ fn mail(scene: &InboundScene) {
     scene.waypost.wait_for_empty_queue();
 }
 
-/// The terminal is as before: its text is back, and it echoes lines.
-fn assert_restored(screen: &str) {
+/// The command has ended with success, and the terminal is as before: its text is back, and it echoes lines.
+fn assert_restored(terminal: &Terminal) {
+    // The last line of `stty -a`.
+    let screen = terminal.wait_for("echoctl");
+    assert!(screen.contains("status=0"), "{screen}");
     assert!(screen.contains("before"), "{screen}");
     assert!(screen.contains(" icanon") && screen.contains(" echo ") && !screen.contains("-icanon"), "{screen}");
 }
@@ -46,11 +49,13 @@ fn a_frame_has_flow_lanes_sessions_and_replies() {
     terminal.keys(&["p"]);
     terminal.wait_for("paused");
     terminal.resize(50, 12);
-    let small = wait_for("a smaller frame", || Some(terminal.screen()).filter(|screen| screen.lines().last().is_some_and(|l| l.contains("q quit"))));
+    let small = wait_for("a smaller frame", || {
+        Some(terminal.screen()).filter(|screen| screen.lines().last().is_some_and(|l| l.contains("q quit")))
+    });
     assert!(small.lines().count() <= 12, "{small}");
     terminal.resize(80, 40);
     terminal.keys(&["q"]);
-    assert_restored(&terminal.wait_for("status=0"));
+    assert_restored(&terminal);
 }
 
 #[test]
@@ -60,7 +65,7 @@ fn signals_restore_the_terminal() {
         let terminal = top(&scene, 80, 40, "");
         terminal.wait_for("last replies");
         kill(Pid::from_raw(terminal.process_of(binary())), signal).unwrap();
-        assert_restored(&terminal.wait_for("status=0"));
+        assert_restored(&terminal);
     }
 }
 
@@ -78,7 +83,10 @@ fn it_says_that_no_server_runs_and_waits_for_one_that_stopped() {
     scene.waypost.stop();
     let output = scene.waypost.command(&["top"]);
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(!output.status.success() && said.starts_with("not running: no server answers on ") && said.contains("systemctl start"), "{said}");
+    assert!(
+        !output.status.success() && said.starts_with("not running: no server answers on ") && said.contains("systemctl start"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -86,7 +94,10 @@ fn one_frame_is_printed_as_text_or_json() {
     let scene = InboundScene::new("");
     mail(&scene);
     let text = scene.waypost.ok(&["top", "--once"]);
-    assert!(text.starts_with("waypost ") && text.contains("nothing waits") && !text.contains('\u{1b}') && !text.contains("q quit"), "{text}");
+    assert!(
+        text.starts_with("waypost ") && text.contains("nothing waits") && !text.contains('\u{1b}') && !text.contains("q quit"),
+        "{text}"
+    );
     let json = scene.waypost.json(&["top", "--once"]);
     assert_eq!(json["server"]["last_hour"]["delivered"].as_array().unwrap().iter().filter_map(serde_json::Value::as_u64).sum::<u64>(), 1);
     let refused = scene.waypost.refused(&["top"]);
