@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use it::{Config, Dns, Lab, MX_PORT, SUBMISSION_PORT, Sink, Talk, Waypost, base64, forwarding_zone, wait_for};
+use it::{Dns, Lab, MX_PORT, SUBMISSION_PORT, Sink, Talk, Waypost, base64, forwarding_zone, wait_for};
 use mail::Reply;
 use serde_json::Value;
 
@@ -155,7 +155,7 @@ fn a_forwarded_message_makes_an_event_for_the_decision_and_one_for_the_delivery(
 fn a_message_for_two_targets_names_its_copy() {
     let scene = scene(&forwarding("queue"));
     let inbox = Sink::start(scene.lab.address(2), MX_PORT);
-    scene.waypost.ok(&["alias", "add", "me@example.test", "bar@inbox.test"]);
+    scene.waypost.ok(&["alias", "add", "me@example.test", "foo@inbox.test", "bar@inbox.test", "--replace"]);
     scene.send("her@foreign.test", "her@foreign.test", "twice");
     wait_for("both copies", || (inbox.messages().len() == 2).then_some(()));
     let first = scene.event("delivered", "target", "foo@inbox.test");
@@ -278,10 +278,8 @@ fn cut_through_has_the_targets_refusal_and_the_sender_a_masked_one() {
 
 #[test]
 fn the_subject_is_kept_only_if_a_setting_says_so() {
-    let scene = scene(&forwarding("queue"));
+    let scene = scene(&(forwarding("queue") + "[history]\nsubjects = true\n"));
     let inbox = Sink::start(scene.lab.address(2), MX_PORT);
-    scene.waypost.configure(|config: &mut Config| config.set("history.subjects", true));
-    scene.waypost.ok(&["reload"]);
     scene.send("her@foreign.test", "her@foreign.test", "topical");
     inbox.wait_for("Subject: topical");
     assert_has(&scene.event("message-accepted", "to", "me@example.test"), &[("subject", "topical")]);

@@ -11,6 +11,7 @@
 
 mod account_import;
 mod alias_targets;
+mod api_schema;
 mod browser;
 mod certificate_files;
 mod certificates;

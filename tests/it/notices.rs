@@ -65,6 +65,14 @@ impl Scene {
         Self { lab, waypost, hook, ntfy, inbox, _dns: dns }
     }
 
+    /// What is wrong with the configuration.
+    fn faults(&self) -> String {
+        let output = self.waypost.command(&["config", "check"]);
+        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(!output.status.success(), "{said}");
+        said
+    }
+
     /// Waits for a webhook whose subject has this part.
     fn hooked(&self, subject: &str) -> (Posted, Value) {
         wait_within(std::time::Duration::from_secs(40), &format!("a webhook about {subject:?}: {}", self.waypost.log()), || {
@@ -145,7 +153,7 @@ fn a_notice_is_tried_again_and_told_once() {
         wait_within(std::time::Duration::from_secs(40), "the second attempt", || Some(scene.hook.posted()).filter(|all| all.len() >= 2));
     assert_eq!(header(&posted[0], "webhook-id"), header(&posted[1], "webhook-id"));
     assert_eq!(verified(&posted[1], &posted[1].body, SECRET), "verified");
-    scene.waypost.wait_for_line(&["owner notified", "channel=\"webhook\""]);
+    scene.waypost.wait_for_line(&["postmaster notified", "channel=\"webhook\""]);
     let letter = scene.inbox.wait_for("has logged in from a new network").text();
     assert!(letter.contains("waypost account passwd me@example.test --name"), "{letter}");
     drop(scene.waypost.logged_in("me@example.test", &password));
@@ -159,9 +167,12 @@ fn pauses_old_mail_and_first_senders_are_noticed() {
     let scene =
         Scene::start("private_addresses = true\npaused_for = \"1s\"\nqueue_age = \"1s\"\ndigest_every = \"1s\"\nnew_senders = true\n");
     let _full = Sink::deciding(scene.lab.address(4), MX_PORT, |_| Some(Reply::new(452, (4, 2, 2), "over quota")));
-    scene.waypost.ok(&["alias", "add", "@example.test", "box@narrow.test"]);
+    for (alias, target) in [("@example.test", "bar@inbox.test"), ("full@example.test", "box@narrow.test")] {
+        scene.waypost.ok(&["alias", "add", alias, target]);
+    }
     let mut talk = Talk::greeted(scene.waypost.address, MX_PORT);
     talk.taken("her@foreign.test", "shop@example.test", "From: her@foreign.test\r\nSubject: hello\r\n\r\n");
+    talk.taken("her@foreign.test", "full@example.test", "From: her@foreign.test\r\nSubject: much\r\n\r\n");
     let (_, paused) = scene.hooked("the mailbox is paused: box@narrow.test");
     assert!(paused["data"]["text"].as_str().unwrap().contains("waypost queue resume box@narrow.test"), "{paused}");
     let (_, first) = scene.hooked("first mail to shop@example.test, from her@foreign.test");
@@ -212,7 +223,7 @@ fn threat_95_webhooks_do_not_reach_private_addresses() {
         for option in ["notices.webhook", "notices.ntfy"] {
             let before = std::fs::read(&scene.waypost.config).unwrap();
             scene.waypost.configure(|config| config.set(option, url));
-            let refused = scene.waypost.refused(&["config", "check"]);
+            let refused = scene.faults();
             assert!(refused.contains("notices") || refused.contains("is not a URL"), "{url}: {refused}");
             std::fs::write(&scene.waypost.config, before).unwrap();
         }
@@ -235,7 +246,7 @@ fn faulty_notice_options_are_refused() {
     let refused = |option: &str, value: &str, want: &str| {
         let before = std::fs::read(&scene.waypost.config).unwrap();
         scene.waypost.configure(|config| config.set(option, value));
-        let said = scene.waypost.refused(&["config", "check"]);
+        let said = scene.faults();
         assert!(said.contains(want), "{option} = {value}: {said}");
         std::fs::write(&scene.waypost.config, before).unwrap();
     };

@@ -52,7 +52,17 @@ fn an_allowed_sender_is_not_held_but_its_own_policy_still_counts() {
     let reply = send(&waypost, "someone@list.test", "boss@lax.test", "me@example.test", "held");
     assert!(reply.starts_with("250 2.0.0 queued as "), "{reply}");
     assert_eq!(waypost.json(&["held", "list"])["items"].as_array().map(Vec::len), Some(1));
-    waypost.ok(&["alias", "senders", "me@example.test", "--allow", "boss@lax.test", "--allow", "@foreign.test", "--allow", "@example.test"]);
+    waypost.ok(&[
+        "alias",
+        "senders",
+        "me@example.test",
+        "--allow",
+        "boss@lax.test",
+        "--allow",
+        "@foreign.test",
+        "--allow",
+        "@example.test",
+    ]);
     let reply = send(&waypost, "someone@list.test", "boss@lax.test", "me@example.test", "passes");
     assert!(reply.starts_with("250 "), "{reply}");
     inbox.wait_for("Subject: passes");

@@ -22,7 +22,7 @@ use crate::paging::{cut, page_limit};
 use crate::pauses::pauses_of;
 use crate::targets::TargetChecker;
 
-fn view(directory: &Directory, alias: &Alias) -> AliasView {
+pub(crate) fn view(directory: &Directory, alias: &Alias) -> AliasView {
     AliasView {
         source: alias.source.to_string(),
         targets: alias.targets.iter().map(Target::to_string).collect(),

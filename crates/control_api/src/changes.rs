@@ -26,8 +26,8 @@ pub(crate) struct DirectoryEditor {
 }
 
 impl DirectoryEditor {
-    pub fn new(store: Store, live: Arc<LiveDirectory>, recorder: Recorder) -> Self {
-        Self { store, live, recorder, changing: Arc::default() }
+    pub fn new(store: Store, live: Arc<LiveDirectory>, recorder: Recorder, changing: Arc<Mutex<()>>) -> Self {
+        Self { store, live, recorder, changing }
     }
 
     /// Waits for other changes to end, and keeps them out until the edit is dropped.

@@ -13,15 +13,17 @@ use mta::LiveDirectory;
 use mta::passwords::PasswordKey;
 use net::{Clock, Resolver};
 use store::Store;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 
 use crate::accounts::PasswordMaker;
 use crate::changes::DirectoryEditor;
 use crate::control::Control;
+use crate::idempotency::Answers;
 use crate::messages::ROOM_KIB;
 use crate::recorder::Recorder;
 use crate::reports::{ReportFacts, ReportReader};
 use crate::targets::TargetChecker;
+use crate::tokens::Tokens;
 use crate::web::PageUrl;
 
 /// What the API is built from.
@@ -51,6 +53,17 @@ pub struct ApiContext {
     pub page_url: Option<String>,
     /// The process behind the API.
     pub control: Arc<dyn Control>,
+    /// What all routers over this context share: `ApiShared::default()`.
+    pub shared: ApiShared,
+}
+
+/// What all routers of one server share. Clones share it.
+#[derive(Clone, Default)]
+pub struct ApiShared {
+    pub(crate) changing: Arc<Mutex<()>>,
+    pub(crate) tokens: Tokens,
+    pub(crate) answers: Answers,
+    room: MessageRoom,
 }
 
 impl std::fmt::Debug for ApiContext {
@@ -64,20 +77,25 @@ impl std::fmt::Debug for ApiContext {
 pub(crate) struct ApiState {
     context: ApiContext,
     editor: DirectoryEditor,
-    room: MessageRoom,
 }
 
 impl ApiState {
     pub fn new(context: ApiContext) -> Self {
         let recorder = Recorder { events: context.events.clone(), clock: context.clock.clone() };
-        let editor = DirectoryEditor::new(context.store.clone(), context.live.clone(), recorder);
-        Self { context, editor, room: MessageRoom(Arc::new(Semaphore::new(ROOM_KIB as usize))) }
+        let editor = DirectoryEditor::new(context.store.clone(), context.live.clone(), recorder, context.shared.changing.clone());
+        Self { context, editor }
     }
 }
 
 /// Memory for messages that are being read, in KiB.
 #[derive(Clone)]
 pub(crate) struct MessageRoom(pub Arc<Semaphore>);
+
+impl Default for MessageRoom {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(ROOM_KIB as usize)))
+    }
+}
 
 /// The directory of issued certificates.
 #[derive(Clone)]
@@ -104,7 +122,8 @@ parts! {
     PageUrl = |state| PageUrl(state.context.page_url.clone());
     Recorder = |state| Recorder { events: state.context.events.clone(), clock: state.context.clock.clone() };
     DirectoryEditor = |state| state.editor.clone();
-    MessageRoom = |state| state.room.clone();
+    MessageRoom = |state| state.context.shared.room.clone();
+    Tokens = |state| state.context.shared.tokens.clone();
     ReportReader = |state| ReportReader {
         store: state.context.store.clone(),
         live: state.context.live.clone(),

@@ -51,7 +51,12 @@ async fn view(control: Arc<dyn Control>, live: &LiveDirectory, query: DnsQuery, 
     if let Some(only) = only {
         let only = only.to_string();
         view.records.retain(|record| record.domain.as_ref().is_none_or(|domain| *domain == only));
-        view.zone_file = view.records.iter().filter(|r| r.record_type != "PTR").map(|record| format!("{}\n", record.line)).collect();
+        view.zone_file = view
+            .records
+            .iter()
+            .filter(|r| r.record_type != "PTR" && !r.line.is_empty())
+            .map(|record| format!("{}\n", record.line))
+            .collect();
     }
     Ok(Json(view))
 }

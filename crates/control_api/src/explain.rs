@@ -11,6 +11,7 @@ use axum::body::{Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_LENGTH;
+use futures_util::StreamExt;
 use mail::{ForwardPath, Mailbox, ReversePath};
 use mta::{ExplainRequest, ExplainedDecision, ExplainedDelivery, ExplainedHost, ExplainedStep, Explanation, LiveDirectory};
 
@@ -24,6 +25,9 @@ use crate::messages::ROOM_KIB;
 /// Maximum time for an explanation: DNS may be slow, and commands wait for a minute.
 const DEADLINE: Duration = Duration::from_secs(55);
 
+/// Maximum octets that are read of a message that is too large.
+const DISCARDED_MAX_BYTES: usize = 128 << 20;
+
 /// Maximum length of a name in HELO, in octets.
 const HELO_MAX_BYTES: usize = 255;
 
@@ -34,7 +38,14 @@ pub(crate) async fn explain(
     Params(query): Params<ExplainQuery>,
     request: Request,
 ) -> Result<Json<ExplanationView>, ApiError> {
-    let length = length(&request, control.message_max_bytes())?;
+    let length = match length(&request, control.message_max_bytes()) {
+        Ok(length) => length,
+        Err(error) => {
+            // A client that still sends would not read the answer.
+            let _ = tokio::time::timeout(DEADLINE, discard(request)).await;
+            return Err(error);
+        }
+    };
     // The message, and the copy with what is added to it.
     let kib = u32::try_from(length.saturating_mul(2) / 1024 + 1).unwrap_or(ROOM_KIB).min(ROOM_KIB);
     // The semaphore is never closed.
@@ -56,6 +67,17 @@ pub(crate) async fn explain(
             .hint("DNS does not answer: waypost doctor checks it")
     })??;
     Ok(Json(view(explained)))
+}
+
+/// Reads a body up to [`DISCARDED_MAX_BYTES`], and keeps nothing.
+async fn discard(request: Request) {
+    let (mut body, mut read) = (request.into_body().into_data_stream(), 0);
+    while let Some(Ok(piece)) = body.next().await {
+        read += piece.len();
+        if read > DISCARDED_MAX_BYTES {
+            return;
+        }
+    }
 }
 
 fn length(request: &Request, max_bytes: u64) -> Result<u64, ApiError> {

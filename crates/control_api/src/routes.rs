@@ -5,12 +5,13 @@
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::handler::Handler;
-use axum::middleware::from_fn_with_state;
-use axum::routing::{MethodFilter, on};
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{MethodFilter, MethodRouter, on};
 
 use crate::actor::{Access, authorize};
 use crate::context::ApiState;
 use crate::describe::{Described, OperationFacts};
+use crate::idempotency::replay;
 
 /// Routes, with their access and description.
 #[derive(Default)]
@@ -42,7 +43,8 @@ macro_rules! methods {
                 T: 'static,
                 H: Handler<T, ApiState> + Described<T>,
             {
-                let route = on(MethodFilter::$filter, handler).route_layer(from_fn_with_state(access, authorize));
+                let route = on(MethodFilter::$filter, handler);
+                let route = if $method == "post" { route.route_layer(from_fn(replay)) } else { route };
                 let row = RouteRow { method: $method, path, access, summary, describe: <H as Described<T>>::describe };
                 self.with(route, row)
             }
@@ -65,12 +67,12 @@ impl Routes {
         H: Handler<T, ApiState> + Described<T>,
     {
         let route = on(MethodFilter::POST, handler).route_layer(DefaultBodyLimit::disable());
-        let route = route.route_layer(from_fn_with_state(access, authorize));
         self.with(route, RouteRow { method: "post", path, access, summary, describe: <H as Described<T>>::describe })
     }
 
-    fn with(mut self, route: axum::routing::MethodRouter<ApiState>, row: RouteRow) -> Self {
-        self.router = self.router.route(row.path, route);
+    fn with(mut self, route: MethodRouter<ApiState>, row: RouteRow) -> Self {
+        // The last layer is the first to see a request.
+        self.router = self.router.route(row.path, route.route_layer(from_fn_with_state(row.access, authorize)));
         self.rows.push(row);
         self
     }

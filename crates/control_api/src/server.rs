@@ -16,12 +16,13 @@ use crate::api::Reloaded;
 use crate::context::{ApiContext, ApiState};
 use crate::control::{Control, ControlError};
 use crate::error::ApiError;
+use crate::idempotency::Idempotency;
 use crate::recorder::Recorder;
 use crate::routes::Routes;
 use crate::{messages, table};
 
 /// Maximum body of a request, in octets.
-const BODY_MAX_BYTES: usize = 16 * 1024 * 1024;
+pub(crate) const BODY_MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// The path of the API.
 pub(crate) const BASE: &str = "/api/v1";
@@ -34,14 +35,20 @@ pub fn submit_router(context: ApiContext) -> Router {
 
 /// Returns all routes of the API, under `/api/v1`. Each request needs an [`Actor`] as an extension; without one, the answer is 401.
 pub fn router(context: ApiContext) -> Router {
+    api_routes(context).fallback(unknown)
+}
+
+/// Returns the routes under `/api/v1`; other paths are left to the router that they become part of.
+pub(crate) fn api_routes(context: ApiContext) -> Router {
     let directory = context.live.clone();
-    Router::new()
-        .nest(BASE, table::all().into_router())
-        .fallback(unknown)
-        .method_not_allowed_fallback(not_allowed)
+    let idempotency = Idempotency { answers: context.shared.answers.clone(), clock: context.clock.clone() };
+    let routes = table::all().into_router().fallback(unknown_below).method_not_allowed_fallback(not_allowed);
+    let routes = routes
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
+        .layer(Extension(idempotency))
         .layer(from_fn_with_state(directory, refresh_directory))
-        .with_state(ApiState::new(context))
+        .with_state(ApiState::new(context));
+    Router::new().nest(BASE, routes)
 }
 
 /// Returns the routes for the operator: whoever can send a request here may do everything.
@@ -79,9 +86,18 @@ pub(crate) async fn reload(
 }
 
 async fn unknown(uri: Uri) -> ApiError {
-    ApiError::missing(format!("unknown route {}", uri.path())).hint("the command and the server may be of different versions")
+    unknown_route(uri.path())
+}
+
+/// The prefix is removed from the path of a nested route.
+async fn unknown_below(uri: Uri) -> ApiError {
+    unknown_route(&format!("{BASE}{}", uri.path()))
+}
+
+fn unknown_route(path: &str) -> ApiError {
+    ApiError::missing(format!("unknown route {path}")).hint("the command and the server may be of different versions")
 }
 
 async fn not_allowed(method: Method, uri: Uri) -> ApiError {
-    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not allowed for {}", uri.path()))
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not allowed for {BASE}{}", uri.path()))
 }

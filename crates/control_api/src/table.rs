@@ -7,7 +7,7 @@ use crate::actor::{Access, Scopes};
 use crate::routes::Routes;
 use crate::{
     accounts, aliases, certificates, confirmations, dns, domains, explain, facts, health, held, history, history_follow, import, keys,
-    messages, metrics, notices, openapi, pauses, queue, reports, senders, server, targets, test_message, web,
+    messages, metrics, notices, openapi, pauses, queue, random_alias, reports, senders, server, targets, test_message, tokens, web,
 };
 
 /// Whatever can be read, except for aliases and the queue.
@@ -59,6 +59,7 @@ fn alias_routes(routes: Routes) -> Routes {
         .patch("/aliases/{source}", CHANGE_ALIASES, aliases::enable, "Enable or disable an alias")
         .delete("/aliases/{source}", ADD_ALIASES, aliases::remove, "Remove an alias")
         .patch("/aliases/{source}/options", CHANGE_ALIASES, aliases::set_options, "Change options of an alias")
+        .post("/aliases/random", CHANGE_ALIASES, random_alias::add, "Make a throw-away address")
         .patch("/aliases/{source}/senders", CHANGE_ALIASES, senders::change, "Block senders of an alias, or never hold their mail")
         .get("/aliases/test", ALL_ALIASES, aliases::test, "Show where mail to an address goes")
         .get("/aliases/targets", ALL_ALIASES, targets::all, "Check the domains of all targets in DNS")
@@ -124,6 +125,9 @@ fn server_routes(routes: Routes) -> Routes {
         .post("/keys/{domain}/rotate", ADMIN, keys::rotate, "Take the next step of a key rotation")
         .get("/certificates", READ, certificates::list, "List certificates")
         .post("/certificates/renew", ADMIN, certificates::renew, "Renew certificates")
+        .get("/tokens", ADMIN, tokens::list, "List the tokens of the API")
+        .post("/tokens", ADMIN, tokens::add, "Make a token")
+        .delete("/tokens/{name}", ADMIN, tokens::remove, "Remove a token")
         .get("/openapi.json", ANYONE, openapi::show, "Show this document")
         .get("/health", READ, health::show, "Show what the last check of everything found")
         .post("/health/check", READ, health::check, "Check everything in the background")

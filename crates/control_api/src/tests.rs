@@ -4,6 +4,7 @@ mod accounts;
 mod actors;
 mod facts;
 mod history;
+mod https;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ struct Api {
     router: Router,
     /// For any actor.
     shared: Router,
+    context: ApiContext,
     store: Store,
     live: Arc<mta::LiveDirectory>,
     woken: Arc<AtomicU32>,
@@ -140,10 +142,11 @@ async fn api_with(virtual_file: Option<&str>) -> Api {
         history: Some(history.clone()),
         door: door::Door::open(parts).await.unwrap(),
         page_url: Some("https://mx.x.test".into()),
+        shared: crate::ApiShared::default(),
         control: Arc::new(TestControl { woken: woken.clone() }),
     };
-    let shared = router(context.clone());
-    Api { router: operator_router(context), shared, store, live, woken, recorded, history, _dir: dir }
+    let (shared, router) = (router(context.clone()), operator_router(context.clone()));
+    Api { router, shared, context, store, live, woken, recorded, history, _dir: dir }
 }
 
 async fn api() -> Api {
@@ -151,6 +154,10 @@ async fn api() -> Api {
 }
 
 impl Api {
+    fn clock(&self) -> &net::Clock {
+        &self.context.clock
+    }
+
     async fn call(&self, method: &str, path: &str, body: Value) -> (StatusCode, Value) {
         let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
         let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };

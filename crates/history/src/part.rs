@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension};
 pub(crate) const DISORDER_MS: i64 = 60_000;
 
 /// Maximum events of a part: bounds the time to drop it.
-const EVENTS_MAX: i64 = 1 << 20;
+const EVENTS_MAX: i64 = 1 << 18;
 
 /// Parts that hold the time to keep: what is kept beyond it is at most one of these.
 const PARTS_BY_TIME: i64 = 15;

@@ -17,7 +17,7 @@ use crate::layout::{self, Item};
 use crate::screen::{Frame, PageState, Screen};
 
 /// Maximum length of a message after an action, in characters.
-const MESSAGE_CHARS: usize = 400;
+const MESSAGE_CHARS: usize = 200;
 
 /// What the last action did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -14,7 +14,7 @@ use axum::extract::ConnectInfo;
 use bytes::Bytes;
 use http_body_util::Limited;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
-use hyper::header::CONTENT_TYPE;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
@@ -52,7 +52,7 @@ where
     B: HttpBody<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
 {
     if !is_plain(head.uri.path()) {
-        return plain_text(StatusCode::NOT_FOUND, "not found\n");
+        return not_found(head.uri.path());
     }
     let body = Timed {
         body: Box::pin(Limited::new(body, BODY_MAX_BYTES)),
@@ -64,6 +64,17 @@ where
         Ok(answer) => answer,
         Err(never) => match never {},
     }
+}
+
+/// Returns the answer for a path that the service does not get; a client of the API gets a problem of RFC 9457.
+fn not_found(path: &str) -> Response<Body> {
+    if !path.starts_with("/api/") {
+        return plain_text(StatusCode::NOT_FOUND, "not found\n");
+    }
+    let problem = r#"{"type":"about:blank","title":"Not Found","status":404,"detail":"the path leads out of the API"}"#;
+    let mut answer = plain_text(StatusCode::NOT_FOUND, problem);
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    answer
 }
 
 /// Whether a response may last longer than a connection: a stream of server-sent events.

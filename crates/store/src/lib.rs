@@ -4,6 +4,7 @@
 //! [`content::ROW_MAX_BYTES`] lives in a file of its own. A table in docs/queue.md lists the crash states. Invariant: this crate has no
 //! socket and no clock; times are arguments.
 
+mod api_token;
 mod batches;
 pub mod content;
 mod daily;
@@ -23,6 +24,7 @@ mod sqlite;
 mod threads;
 mod writer;
 
+pub use api_token::{ApiToken, TokenChange};
 pub use batches::BatchCounts;
 pub use content::{Content, Spool};
 pub use daily::{DailyChange, DailyCount, DailyKind, DailyPeriod, DailyReportDue, DailyResult};

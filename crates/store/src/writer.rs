@@ -13,6 +13,7 @@ use mail::{Domain, QueueId};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::api_token::TokenChange;
 use crate::batches::Batches;
 use crate::daily::{DailyChange, DailyRow};
 use crate::door::DoorChange;
@@ -68,6 +69,7 @@ pub(crate) enum Operation {
     CountDaily(Vec<DailyRow>),
     ChangeDaily(DailyChange),
     Door(DoorChange),
+    Token(TokenChange),
 }
 
 /// The outcome of an operation.
@@ -117,6 +119,7 @@ fn apply(db: &Connection, operation: &Operation) -> Applied {
         Operation::ChangeDaily(change) => sqlite::change_daily(db, change).map(|()| done(vec![])),
         Operation::Directory(changes) => changes.iter().try_for_each(|c| sqlite::change_directory(db, c)).map(|()| done(vec![])),
         Operation::Door(change) => sqlite::change_door(db, change).map(|()| done(vec![])),
+        Operation::Token(change) => sqlite::change_tokens(db, change).map(|()| done(vec![])),
         Operation::KeepReport(new) => sqlite::keep_report(db, new).map(|()| done(vec![])),
     }
 }
@@ -145,6 +148,7 @@ fn is_guarded(operation: &Operation) -> bool {
             | Operation::Replace { .. }
             | Operation::ChangeDaily(_)
             | Operation::Door(_)
+            | Operation::Token(_)
     )
 }
 

@@ -55,7 +55,6 @@ pub struct OfflineControl {
 /// What an explanation needs; made when one is asked for, since it reads the trusted certificates.
 struct Explaining {
     config: Config,
-    settings: LiveSettings,
     store: Store,
     live: Arc<LiveDirectory>,
     clock: Clock,
@@ -63,9 +62,11 @@ struct Explaining {
 
 impl Explaining {
     fn explainer(&self) -> anyhow::Result<Explainer> {
-        let Self { config, settings, store, live, clock } = self;
+        let Self { config, store, live, clock } = self;
+        // Without the secrets, which the first start makes, there are no return addresses yet.
+        let settings = config.with_secrets().unwrap_or_else(|_| config.settings.clone());
         Ok(Explainer::offline(OfflineParts {
-            settings: settings.clone(),
+            settings: Arc::new(arc_swap::ArcSwap::from_pointee(settings)),
             store: store.clone(),
             directory: live.clone(),
             resolver: crate::serve::resolver(config)?,
@@ -85,7 +86,6 @@ impl OfflineControl {
         let submitter = Submitter::offline(settings.clone(), store.clone(), live.clone(), clock.clone(), names);
         let explaining = Explaining {
             config: config.clone(),
-            settings: settings.clone(),
             store: store.clone(),
             live: live.clone(),
             clock: clock.clone(),

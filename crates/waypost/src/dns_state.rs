@@ -42,7 +42,7 @@ impl DnsState {
         let mut views: Vec<(RecordUse, DnsRecordView)> =
             records.iter().map(|record| (record.usage(), shown(record, &facts, state.as_ref()))).collect();
         views.sort_by_key(|(usage, _)| *usage);
-        let published: Vec<PlannedRecord> = records.into_iter().filter(|record| record.record_type != RecordType::Ptr).collect();
+        let published: Vec<PlannedRecord> = records.into_iter().filter(|record| record.record_type != RecordType::Ptr && record.is_complete()).collect();
         Ok(DnsView {
             checked_ms: state.as_ref().map(|last| last.at_ms),
             records: views.into_iter().map(|(_, view)| view).collect(),
@@ -69,7 +69,7 @@ fn shown(record: &PlannedRecord, facts: &DnsFacts, compared: Option<&Compared>) 
         severity: record.severity.as_str().into(),
         urgency: record.usage().as_str().into(),
         why: record.why.into(),
-        line: record.zone_line(),
+        line: if record.is_complete() { record.zone_line() } else { String::new() },
         state: finding.map(|finding| finding.state.as_str().to_owned()),
         found: finding.map(|finding| finding.found.clone()).unwrap_or_default(),
         problem: finding.filter(|finding| finding.state != RecordState::Ok).map(|finding| finding.why.clone()),

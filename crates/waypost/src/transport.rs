@@ -206,7 +206,9 @@ impl Transport {
         match self {
             Self::Socket(sender, _) => {
                 sender.ready().await?;
-                let answer = sender.send_request(request).await.context("the server closed the connection; it may be stopping")?;
+                let answer = sender.send_request(request).await;
+                // As text: a broken socket is not a closed standard output, which ends a command silently.
+                let answer = answer.map_err(|error| anyhow!("the server closed the connection; it may be stopping: {error}"))?;
                 Ok((answer.status(), answer.into_body().collect().await?.to_bytes()))
             }
             Self::InProcess(router) => {
@@ -259,6 +261,7 @@ async fn offline(config: &Config, store: Store, live: Arc<LiveDirectory>) -> Res
         events,
         history: config.file.history.enabled.then(|| history::History::read_only(&config.file.data_dir)),
         control,
+        shared: control_api::ApiShared::default(),
     })
 }
 

@@ -27,7 +27,7 @@ use crate::paging::page;
 
 pub(crate) use certificates::{add as add_certificate, remove as remove_certificate};
 pub(crate) use import::import;
-pub(crate) use passwords::{PasswordMaker, remove as remove_password, set as set_password, verify};
+pub(crate) use passwords::{PasswordMaker, checked_name, remove as remove_password, set as set_password, verify};
 
 /// The name of a password if the request names no client.
 const FIRST: &str = "first";

@@ -60,7 +60,7 @@ impl PasswordMaker {
 }
 
 /// Checks the name of a client.
-pub(super) fn checked_name(name: &str) -> Result<String, ApiError> {
+pub(crate) fn checked_name(name: &str) -> Result<String, ApiError> {
     let name = name.trim();
     if name.is_empty() || name.chars().count() > NAME_MAX || name.chars().any(char::is_control) {
         return Err(ApiError::bad("the name of a client must have 1 to 60 characters")

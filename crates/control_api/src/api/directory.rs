@@ -67,6 +67,18 @@ pub struct NewAlias {
     pub replace: bool,
 }
 
+/// A throw-away address to make.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct NewRandomAlias {
+    /// Its domain; default: that of the account.
+    pub domain: Option<String>,
+    /// What it is for.
+    pub note: Option<String>,
+    /// Its targets; default: the account.
+    pub targets: Vec<String>,
+}
+
 /// Selects the aliases to list.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]

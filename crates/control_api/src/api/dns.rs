@@ -38,7 +38,7 @@ pub struct DnsRecordView {
     pub urgency: String,
     /// Why it is needed.
     pub why: String,
-    /// The record as a line of a zone file.
+    /// The record as a line of a zone file; empty if its value is not known yet, such as an address of this server.
     pub line: String,
     /// `ok`, `missing`, `differs`, `extra`, `propagating` or `unknown` at the last comparison; `None` before the first.
     pub state: Option<String>,

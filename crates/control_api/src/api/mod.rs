@@ -17,6 +17,7 @@ mod notices;
 mod page;
 mod queue;
 mod reports;
+mod tokens;
 mod web;
 
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,7 @@ pub use notices::*;
 pub use page::*;
 pub use queue::*;
 pub use reports::*;
+pub use tokens::*;
 pub use web::*;
 
 /// The result of a change.

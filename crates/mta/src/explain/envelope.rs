@@ -107,17 +107,22 @@ async fn recipient(
     let client = Client { login: question.login.as_deref() };
     let accepted = accepted_as(&explainer.shared, snapshot, client, &question.from, &question.to).await;
     let now_ms = explainer.shared.clock.now_ms();
+    let paused = |target: &Mailbox| Some(format!("{target}: {}", connector.breakers.pause_of_target(target, now_ms)?.1));
+    let paused: Vec<String> = match &accepted {
+        Ok(AcceptedRecipient::Alias { targets, .. }) => targets.iter().filter_map(paused).collect(),
+        _ => Vec::new(),
+    };
     let accepted = accepted.and_then(|accepted| check_open(&connector.breakers, client, &accepted, now_ms).map(|()| accepted));
     let address = match &question.to {
         ForwardPath::Mailbox(mailbox) => Some(mailbox.clone()),
         ForwardPath::Postmaster => settings.postmaster.clone(),
     };
     let mut details = address.iter().flat_map(|address| path(directory, settings, address)).collect::<Vec<_>>();
-    if let Ok(AcceptedRecipient::Alias { targets, .. }) = &accepted {
-        let paused = |target| Some(format!("{target}: {}", connector.breakers.pause_of_target(target, now_ms)?.1));
-        details.extend(targets.iter().filter_map(paused));
-    }
-    let to = question.to.to_string();
+    details.extend(paused);
+    let to = match &question.to {
+        ForwardPath::Mailbox(mailbox) => mailbox.to_string(),
+        ForwardPath::Postmaster => "postmaster".to_owned(),
+    };
     match accepted {
         Ok(accepted) => {
             explanation.pass(ExplainStage::Recipient, leads_to(&to, &accepted), details);

@@ -121,7 +121,7 @@ fn ask_to_log_in(parts: &Parts, frame: &Frame) -> Response {
         "/" => "/login".to_owned(),
         here => format!("/login?next={}", utf8_percent_encode(here, NON_ALPHANUMERIC)),
     };
-    if parts.headers.contains_key("hx-request") {
+    if parts.headers.get("hx-request").is_some() {
         return (StatusCode::UNAUTHORIZED, [("hx-redirect", login)]).into_response();
     }
     if has("accept", "text/event-stream") {

@@ -110,8 +110,11 @@ async fn show(screen: Screen) -> Response {
         return screen.page(Item::Today, &text.say("today-welcome"), empty(text.say("today-nothing"), next));
     }
     let today = counts(&day.days, midnight(screen.now_ms));
+    // The end of a check is no event.
+    let is_checking = day.health.as_ref().is_some_and(|health| health.is_checking);
+    let trigger = if is_checking { "waypost:live throttle:5s, every 3s" } else { "waypost:live throttle:5s" };
     let content = html! {
-        div id="today" data-live="message delivery change server" hx-get="/" hx-trigger="waypost:live throttle:5s" hx-select="#today" hx-swap="outerMorph" {
+        div id="today" data-live="message delivery change server" hx-get="/" hx-trigger=(trigger) hx-select="#today" hx-swap="outerMorph" {
             (sentence(&screen, &day, &today))
             @for problem in &day.problems { (problem_notice(problem)) }
             @for cause in day.causes() { (one_cause(&screen, cause)) }

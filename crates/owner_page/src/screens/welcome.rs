@@ -200,7 +200,7 @@ async fn add_domain(Owner(screen): Owner, Form(form): Form<DomainForm>) -> Resul
 }
 
 #[derive(Debug, Deserialize)]
-struct AliasForm {
+struct FirstAliasForm {
     domain: String,
     local: String,
     target: String,
@@ -208,7 +208,7 @@ struct AliasForm {
     sure: String,
 }
 
-async fn add_alias(Owner(screen): Owner, Form(form): Form<AliasForm>) -> Result<Response, Problem> {
+async fn add_alias(Owner(screen): Owner, Form(form): Form<FirstAliasForm>) -> Result<Response, Problem> {
     let targets = addresses(&form.target);
     let typed = Typed { first: &form.local, second: &form.target, ..Typed::default() };
     let step = Step::Alias(form.domain.clone());
@@ -234,11 +234,15 @@ struct AccountForm {
 
 /// Adds the account and shows its password once.
 async fn add_account(Owner(screen): Owner, Form(form): Form<AccountForm>) -> Result<Response, Problem> {
-    let new = NewAccount { login: form.login, password: None, name: None, may_send_as: Vec::new(), owner: false };
+    // The first visit was by a one-time link; from now on, somebody must be able to log in here.
+    let accounts: Vec<AccountView> = listed::all(&screen.api, "/accounts").await?;
+    let owner = accounts.iter().all(|account| !account.owner);
+    let new = NewAccount { login: form.login, password: None, name: None, may_send_as: Vec::new(), owner };
     let made: Login = screen.api.send(Method::POST, "/accounts", &new).await?;
     let text = screen.text;
     let content = html! {
         (shown_once(&screen, &made))
+        @if owner { p { (text.say("welcome-owner")) } }
         a.button.primary href="/welcome" { (text.say("welcome-next")) }
     };
     Ok(screen.page(Item::Setup, &text.say("welcome-title"), content))

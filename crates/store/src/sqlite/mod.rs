@@ -3,6 +3,7 @@
 //! Invariant: every function here runs in a transaction of its caller, so that a batch is on disk as a whole or not at all.
 
 mod accounts;
+mod api_token;
 mod claim;
 mod clock_step;
 mod daily;
@@ -21,6 +22,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 pub use accounts::AccountChange;
+pub(crate) use api_token::{api_tokens, change_tokens};
 pub use claim::LaneDue;
 pub(crate) use claim::{RetryScope, claim, end_of_retry_step, lanes, release_claims, retry};
 pub(crate) use clock_step::step_clock;

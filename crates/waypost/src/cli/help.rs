@@ -10,11 +10,11 @@ use super::Cli;
 pub const WIDTH: usize = 80;
 
 const GROUPS: [(&str, &[&str]); 5] = [
-    ("Start and monitor", &["setup", "serve", "doctor", "status", "top", "reload", "demo"]),
+    ("Start and monitor", &["setup", "serve", "doctor", "status", "top", "web", "notify", "reload", "demo"]),
     ("Addresses and accounts", &["domain", "alias", "account", "sendas"]),
     ("Mail in transit", &["trace", "log", "explain", "queue", "held", "failed", "explain-reply", "sendmail"]),
     ("DNS, keys and reports", &["dns", "key", "cert", "route", "reports"]),
-    ("Configuration and shell", &["config", "completions"]),
+    ("Configuration and shell", &["config", "token", "completions"]),
 ];
 
 /// The command line, with the commands grouped in its help.

@@ -26,6 +26,7 @@ mod route;
 mod send_as;
 mod sendmail;
 mod setup;
+mod token;
 mod top;
 mod web;
 
@@ -55,6 +56,7 @@ pub use route::RouteCommand;
 pub use send_as::SendAsArgs;
 pub use sendmail::SendmailArgs;
 pub use setup::SetupArgs;
+pub use token::{TokenAddArgs, TokenCommand};
 pub use top::TopArgs;
 pub use web::{WebArgs, WebCommand};
 
@@ -111,6 +113,9 @@ pub enum Command {
     Trace(TraceArgs),
     Log(LogArgs),
     Reports(ReportsArgs),
+    /// Manage the tokens with which programs use the HTTP API.
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Manage the DKIM keys of your domains.
     #[command(subcommand)]
     Key(KeyCommand),

@@ -26,6 +26,7 @@ pub mod send_as;
 pub mod sendmail;
 pub mod setup;
 mod status;
+mod token;
 mod top;
 mod web;
 
@@ -65,6 +66,7 @@ pub async fn run_with_api(config: &Path, command: Command, out: Output) -> Resul
         Command::Notify(command) => return notify::run(&mut api, command, out).await,
         Command::Explain(args) => return explain::run(&mut api, args, out).await,
         Command::Reports(command) => reports::run(&mut api, command, out).await?,
+        Command::Token(command) => token::run(&mut api, command, out).await?,
         Command::Trace(args) => return history::trace(&mut api, args, out).await,
         Command::Log(args) => history::log(&mut api, args, out).await?,
         Command::Web(args) => web::run(&mut api, args, out).await?,

@@ -5,14 +5,16 @@
 use std::sync::Arc;
 
 use axum::Router;
-use control_api::ApiContext;
+use control_api::{ApiContext, CountGuess};
 use door::{Door, DoorParts};
 use events::Events;
 use mta::passwords::PasswordKey;
-use mta::{LiveDirectory, Server};
+use mta::{LiveDirectory, PageLogins, Server};
 use net::Clock;
 use owner_page::{Entrance, LiveEvents, Parts};
 use store::{Store, StoreError};
+
+use crate::config::Config;
 
 /// Opens the door with the sessions of the last process.
 pub async fn open_door(store: &Store, live: &Arc<LiveDirectory>, key: &Arc<PasswordKey>, events: &Events) -> Result<Door, StoreError> {
@@ -21,7 +23,7 @@ pub async fn open_door(store: &Store, live: &Arc<LiveDirectory>, key: &Arc<Passw
 }
 
 /// Returns the service.
-pub fn service(context: &ApiContext, server: &Server, live: &LiveEvents) -> Router {
+pub fn service(config: &Config, context: &ApiContext, server: &Server, live: &LiveEvents) -> Router {
     let api = control_api::router(context.clone());
     let facts = context.control.submission();
     let ports = [(facts.tls_port, true), (facts.starttls_port, false)];
@@ -29,5 +31,15 @@ pub fn service(context: &ApiContext, server: &Server, live: &LiveEvents) -> Rout
     let entrance = Entrance::new(context.door.clone(), server.page_logins(), api.clone(), submission);
     let parts =
         Parts { api, clock: context.clock.clone(), live: live.clone(), hostname: facts.host.into(), version: env!("CARGO_PKG_VERSION") };
-    owner_page::guarded(parts, entrance)
+    owner_page::guarded(parts, entrance).merge(token_api(config, context, server.page_logins()))
+}
+
+/// Returns the HTTP API for holders of a token, and what password managers use of it. Wrong tokens count as failed logins.
+fn token_api(config: &Config, context: &ApiContext, logins: PageLogins) -> Router {
+    let count_guess: CountGuess = Arc::new(move |client| logins.count_guess(client, &format!("API token from {client}")).is_ok());
+    let api = control_api::https_router(context.clone(), count_guess.clone());
+    match config.file.api.password_managers {
+        true => api.merge(control_api::managers_router(context.clone(), count_guess)),
+        false => api,
+    }
 }

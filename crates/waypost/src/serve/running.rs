@@ -46,7 +46,7 @@ pub struct Running {
 }
 
 /// What is open before anything listens.
-struct Opened {
+struct OpenServer {
     clock: Clock,
     store: Store,
     settings: LiveSettings,
@@ -59,7 +59,7 @@ struct Opened {
     sockets: OpenSockets,
 }
 
-impl Opened {
+impl OpenServer {
     async fn open(config: &Config) -> Result<Self> {
         let (clock, challenges) = (Clock::system(), Challenges::default());
         let tls = server_tls(config, &challenges, &clock)?;
@@ -112,9 +112,9 @@ impl Opened {
 impl Running {
     /// Opens everything that the server needs, then starts to listen.
     pub async fn start(config: &Config) -> Result<Self> {
-        let opened = Opened::open(config).await?;
+        let opened = OpenServer::open(config).await?;
         let (observers, pending_notices) = Observers::start(config, &opened.clock).await?;
-        let Opened { clock, store, settings, live, .. } = &opened;
+        let OpenServer { clock, store, settings, live, .. } = &opened;
         let shown = Arc::new(ArcSwap::from_pointee(PublicSettings::of(config)));
         let certificates = ServerCertificates::new(
             opened.tls.clone(),
@@ -152,13 +152,14 @@ impl Running {
             events: observers.events.clone(),
             history: observers.history.clone(),
             control: Arc::new(ServerControl::new(&server, settings.clone(), releaser, parts)),
+            shared: control_api::ApiShared::default(),
         };
-        let page = owner::service(&context, &server, &observers.live);
+        let page = owner::service(config, &context, &server, &observers.live);
         let public = public::start(config, &certificates, live.clone(), shown, page)?;
         // After the public server is up, which the CA connects to.
         certificates.configure_renewal(config);
         let watches = Watches::start(config, health, &context, &server);
-        let Opened { store, sockets, .. } = opened;
+        let OpenServer { store, sockets, .. } = opened;
         let sockets = sockets.serve(context);
         Ok(Self { store, reloader, sockets, observers, server, public, certificates, watches, notices, metrics })
     }

@@ -16,3 +16,4 @@ welcome-account-make = Make a password
 welcome-account-skip = Not now
 welcome-records-words = Now the rest of the world must learn that mail to { $domain } comes here: publish its DNS records.
 welcome-records = Show the records
+welcome-owner = The account is an owner: with this password you log in to this page, too.

@@ -16,3 +16,4 @@ welcome-account-make = 生成密码
 welcome-account-skip = 以后再说
 welcome-records-words = 现在要让全世界知道，发到 { $domain } 的邮件投递到这里：请发布它的 DNS 记录。
 welcome-records = 显示记录
+welcome-owner = 这个账号是管理员：你也可以用这个密码登录本页面。

@@ -8,7 +8,7 @@ use control_api::api::{AliasTest, AliasView};
 use directory::{SenderList, StrictDomain};
 use maud::{Markup, html};
 
-use super::usage::{AliasUse, Counts, Sender, use_of};
+use super::usage::{AliasUse, Sender, UseCounts, use_of};
 use super::{can_change, state, switch};
 use crate::api::{Problem, segment, with_query};
 use crate::components::{Field, Mark, address, card, facts, field, hidden, notice};
@@ -108,7 +108,7 @@ fn usage(screen: &Screen, used: Option<&AliasUse>) -> Markup {
     let Some(used) = used.filter(|used| used.last.is_some()) else {
         return html! { p.quiet { (text.say("aliases-unused")) } };
     };
-    let counts = |counts: Counts| {
+    let counts = |counts: UseCounts| {
         html! {
             (text.with("aliases-accepted", [("n", counts.accepted.into())]))
             @if counts.refused > 0 { ", " (text.with("aliases-refused", [("n", counts.refused.into())])) }

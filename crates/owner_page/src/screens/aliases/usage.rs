@@ -12,7 +12,7 @@ use crate::api::{Api, segment, with_query};
 /// Messages of a period.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
-pub(in crate::screens) struct Counts {
+pub(in crate::screens) struct UseCounts {
     pub accepted: u64,
     pub refused: u64,
 }
@@ -29,9 +29,9 @@ pub(in crate::screens) struct Sender {
 #[serde(default)]
 pub(in crate::screens) struct AliasUse {
     alias: String,
-    pub today: Counts,
-    pub week: Counts,
-    pub month: Counts,
+    pub today: UseCounts,
+    pub week: UseCounts,
+    pub month: UseCounts,
     pub first: Option<Sender>,
     pub last: Option<Sender>,
 }

@@ -29,14 +29,14 @@ fn account(login: &str) -> String {
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct AddForm {
+pub(super) struct NewPersonForm {
     login: String,
     /// `invite` or `password`.
     #[serde(default)]
     how: String,
 }
 
-pub(super) async fn add(Owner(screen): Owner, Form(form): Form<AddForm>) -> Result<Response, Problem> {
+pub(super) async fn add(Owner(screen): Owner, Form(form): Form<NewPersonForm>) -> Result<Response, Problem> {
     let new = NewAccount { login: form.login.trim().to_owned(), password: None, name: None, may_send_as: Vec::new(), owner: false };
     let made: Result<Login, Problem> = screen.api.send(Method::POST, "/accounts", &new).await;
     let made = match made {
@@ -130,14 +130,26 @@ pub(super) async fn resume(Owner(screen): Owner, Path(login): Path<String>) -> R
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct SendersForm {
+pub(super) struct MaySendForm {
     #[serde(default)]
     senders: String,
 }
 
-pub(super) async fn senders(Owner(screen): Owner, Path(login): Path<String>, Form(form): Form<SendersForm>) -> Result<Response, Problem> {
+pub(super) async fn senders(Owner(screen): Owner, Path(login): Path<String>, Form(form): Form<MaySendForm>) -> Result<Response, Problem> {
     patch(&screen, &login, &AccountPatch { may_send_as: Some(addresses(&form.senders)), ..AccountPatch::default() }).await?;
     Ok(Done::new(place(&login), screen.text.say("saved")).into_response())
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct OwnerForm {
+    owner: bool,
+}
+
+/// Makes the account an owner, or takes that away.
+pub(super) async fn owner(Owner(screen): Owner, Path(login): Path<String>, Form(form): Form<OwnerForm>) -> Result<Response, Problem> {
+    patch(&screen, &login, &AccountPatch { owner: Some(form.owner), ..AccountPatch::default() }).await?;
+    let key = if form.owner { "people-is-owner" } else { "people-is-no-owner" };
+    Ok(Done::new(place(&login), screen.text.with(key, [("login", login.clone().into())])).into_response())
 }
 
 pub(super) async fn remove(Owner(screen): Owner, Path(login): Path<String>) -> Result<Response, Problem> {

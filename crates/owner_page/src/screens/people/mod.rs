@@ -28,6 +28,7 @@ pub(crate) fn routes() -> Router<PageState> {
         .route("/people/{login}/suspend", post(change::suspend))
         .route("/people/{login}/resume", post(change::resume))
         .route("/people/{login}/senders", post(change::senders))
+        .route("/people/{login}/owner", post(change::owner))
         .route("/people/{login}/invitation", post(change::invite))
         .route("/people/{login}/remove", post(change::remove))
 }
@@ -95,7 +96,7 @@ fn rows(screen: &Screen, accounts: &[AccountView]) -> Markup {
             html! { a href={ "/people/" (segment(&account.login)) } { (address(&account.login)) } },
             html! { (cut(&account.clients.join(", "), 80)) },
             html! { @if let Some(at_ms) = account.last_login_ms { (relative(text, at_ms, screen.now_ms)) } },
-            state(screen, account),
+            html! { (state(screen, account)) @if account.owner { div.quiet { (text.say("people-owner")) } } },
         ]
     };
     table(&text.say("nav-people"), &columns, accounts.iter().map(row))

@@ -50,7 +50,7 @@ fn sentence(screen: &Screen, account: &AccountDetail) -> Markup {
                 (None, true, None) => (text.say("people-sentence-never")),
             }
         }
-        div.row { (state(screen, view)) }
+        div.row { (state(screen, view)) @if view.owner { span.quiet { (text.say("people-owner")) } } }
     }
 }
 
@@ -63,7 +63,7 @@ fn passwords(screen: &Screen, account: &AccountDetail, place: &str) -> Markup {
         Column::new(text.say("people-client"), "lead"),
         Column::new(text.say("people-created"), "tight"),
         Column::new(text.say("people-used"), ""),
-        Column::new("", "tight"),
+        Column::new(text.say("people-remove"), "tight"),
     ];
     let row = |credential: &CredentialView| {
         vec![
@@ -189,6 +189,16 @@ fn powers(screen: &Screen, account: &AccountDetail, place: &str) -> Markup {
             }
         }
         @if !is_self {
+            details.card {
+                @let (title, words, value) = if view.owner { ("people-owner-end", "people-owner-end-words", "false") } else { ("people-owner-make", "people-owner-words", "true") };
+                summary { (text.say(title)) }
+                p { (text.say(words)) }
+                form.action method="post" action={ (place) "/owner" } {
+                    (screen.token())
+                    (hidden("owner", value))
+                    button type="submit" { (text.say(title)) }
+                }
+            }
             details.card {
                 summary { (text.say("people-remove")) }
                 p { (text.rich("people-remove-account-words", [("login", address(&view.login))], [])) }

@@ -27,7 +27,7 @@ pub(super) fn show(screen: &Screen, all: &CertificatesView) -> Markup {
         Column::new(text.say("server-certificate-issuer"), ""),
         Column::new(text.say("server-certificate-until"), "tight"),
         Column::new(text.say("aliases-state"), "tight"),
-        Column::new("", "tight"),
+        Column::new(text.say("server-renew"), "tight"),
     ];
     let row = |certificate: &CertificateView| {
         vec![

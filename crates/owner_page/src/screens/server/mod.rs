@@ -5,6 +5,7 @@
 mod certificates;
 mod changes;
 mod settings;
+mod tokens;
 
 use axum::Router;
 use axum::extract::Query;
@@ -26,7 +27,12 @@ use crate::screen::{Owner, PageState, Screen};
 const LITTLE_SPACE: u64 = 2 << 30;
 
 pub(crate) fn routes() -> Router<PageState> {
-    Router::new().route("/server", get(show)).route("/server/reload", post(reload)).route("/server/renew", post(certificates::renew))
+    Router::new()
+        .route("/server", get(show))
+        .route("/server/reload", post(reload))
+        .route("/server/renew", post(certificates::renew))
+        .route("/server/tokens", post(tokens::make))
+        .route("/server/tokens/remove", post(tokens::remove))
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -59,6 +65,7 @@ async fn show(Owner(screen): Owner, Query(query): Query<ServerQuery>) -> Result<
             div.row.spread { h2 { (text.say("server-settings")) } (action(&screen, "/server/reload", &text.say("server-reload"), "", &[])) }
             (settings::show(&screen, &server, query.settings == "all"))
         }
+        section.card id="tokens" { h2 { (text.say("server-tokens")) } (tokens::show(&screen).await) }
         section.card id="changes" { h2 { (text.say("server-changes")) } (changes::show(&screen).await) }
     };
     Ok(screen.page(Item::Server, &text.say("nav-server"), content))

@@ -20,6 +20,12 @@ section!("[client_config]", "Configuration of mail clients over HTTPS (Thunderbi
     reveal_provider: bool = false;
 });
 
+section!("[api]", "The HTTP API, over HTTPS for holders of a token (`waypost token`). A change needs a restart.", ApiOptions, [], {
+    /// Whether password managers may make addresses: Bitwarden, for example, with addy.io and the server URL https://HOSTNAME/addy, or with SimpleLogin and
+    /// https://HOSTNAME/simplelogin. A token of scope aliases or own, with an account, is the API key.
+    password_managers: bool = false;
+});
+
 section!("[mta_sts]", "The MTA-STS policy for mail to this server, at mta-sts.DOMAIN of each hosted domain.", MtaStsOptions, [], {
     /// "testing": senders report failures; "enforce": senders do not deliver without a valid certificate for hostname; "none": no policy.
     mode: StsWord = StsWord::Testing;
