@@ -29,7 +29,8 @@ fn scene() -> Scene {
     let mut waypost = Waypost::configured(&lab, &options);
     waypost.ok(&["domain", "add", "--bare", "example.test"]);
     let keys = waypost.keys("fwd.example.test") + &waypost.keys("example.test");
-    let more = "_dmarc.lax TXT \"v=DMARC1; p=quarantine\"\nlist TXT \"v=spf1 ip4:127.0.0.0/8 -all\"\nlist MX 10 mx.inbox\nfar MX 10 mx.inbox\n";
+    let more =
+        "_dmarc.lax TXT \"v=DMARC1; p=quarantine\"\nlist TXT \"v=spf1 ip4:127.0.0.0/8 -all\"\nlist MX 10 mx.inbox\nfar MX 10 mx.inbox\n";
     let dns = Dns::start(&lab, &(forwarding_zone(&lab) + more + &keys));
     let no_such = |recipient: &str| recipient.contains("gone").then(|| Reply::new(550, (5, 1, 1), "no such user"));
     let inbox = Sink::deciding(lab.address(2), MX_PORT, no_such);

@@ -18,8 +18,11 @@ fn mail(scene: &InboundScene) {
     scene.waypost.wait_for_empty_queue();
 }
 
-/// The terminal is as before: its text is back, and it echoes lines.
-fn assert_restored(screen: &str) {
+/// The command has ended with success, and the terminal is as before: its text is back, and it echoes lines.
+fn assert_restored(terminal: &Terminal) {
+    // The last line of `stty -a`.
+    let screen = terminal.wait_for("echoctl");
+    assert!(screen.contains("status=0"), "{screen}");
     assert!(screen.contains("before"), "{screen}");
     assert!(screen.contains(" icanon") && screen.contains(" echo ") && !screen.contains("-icanon"), "{screen}");
 }
@@ -52,7 +55,7 @@ fn a_frame_has_flow_lanes_sessions_and_replies() {
     assert!(small.lines().count() <= 12, "{small}");
     terminal.resize(80, 40);
     terminal.keys(&["q"]);
-    assert_restored(&terminal.wait_for("status=0"));
+    assert_restored(&terminal);
 }
 
 #[test]
@@ -62,7 +65,7 @@ fn signals_restore_the_terminal() {
         let terminal = top(&scene, 80, 40, "");
         terminal.wait_for("last replies");
         kill(Pid::from_raw(terminal.process_of(binary())), signal).unwrap();
-        assert_restored(&terminal.wait_for("status=0"));
+        assert_restored(&terminal);
     }
 }
 
