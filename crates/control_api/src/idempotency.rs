@@ -211,8 +211,11 @@ mod tests {
             assert!(answers.begin(&key(n), [0; 32], 0).is_none());
             answers.end(&key(n), answer(10), 0);
         }
-        let count = |answers: &Answers| (answers.0.lock().known.len(), answers.0.lock().order.len());
-        assert_eq!(count(&answers), (ANSWERS_MAX, ANSWERS_MAX));
+        let counts = |answers: &Answers| {
+            let state = answers.0.lock();
+            (state.known.len(), state.order.len(), state.size_bytes)
+        };
+        assert_eq!(counts(&answers), (ANSWERS_MAX, ANSWERS_MAX, ANSWERS_MAX * 10));
         assert!(answers.begin(&key(0), [0; 32], KEPT_MS - 1).is_none() && answers.begin(&key(9), [0; 32], KEPT_MS - 1).is_some());
         assert!(answers.begin(&key(9), [0; 32], KEPT_MS).is_none(), "it has ended");
         let large = Answers::default();
@@ -220,7 +223,7 @@ mod tests {
             large.begin(&key(n), [0; 32], 0);
             large.end(&key(n), answer(ALL_MAX_BYTES / 4), 0);
         }
-        assert_eq!((count(&large), large.0.lock().size_bytes), ((4, 4), ALL_MAX_BYTES));
+        assert_eq!(counts(&large), (4, 4, ALL_MAX_BYTES));
     }
 
     #[test]
