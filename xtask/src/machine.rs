@@ -80,8 +80,15 @@ const PERL_MODULES: &[(&str, &str)] = &[
 ];
 
 /// Python's packages, and the modules that they bring.
-const PYTHON_PACKAGES: &[&str] =
-    &["dkimpy==1.1.8", "pysrs==1.0.3", "dnspython==2.9.2", "PyNaCl==1.6.2", "prometheus_client==0.26.0", "standardwebhooks==1.1.0", "schemathesis==4.32.5"];
+const PYTHON_PACKAGES: &[&str] = &[
+    "dkimpy==1.1.8",
+    "pysrs==1.0.3",
+    "dnspython==2.9.2",
+    "PyNaCl==1.6.2",
+    "prometheus_client==0.26.0",
+    "standardwebhooks==1.1.0",
+    "schemathesis==4.32.5",
+];
 const PYTHON_MODULES: &str = "import dkim, SRS, dns.resolver, nacl, prometheus_client, standardwebhooks, schemathesis";
 
 /// Maximum wait for the locks of another package manager.

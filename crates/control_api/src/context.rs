@@ -23,7 +23,7 @@ use crate::messages::ROOM_KIB;
 use crate::recorder::Recorder;
 use crate::reports::{ReportFacts, ReportReader};
 use crate::targets::TargetChecker;
-use crate::tokens::Tokens;
+use crate::tokens::{TokenMaker, Tokens};
 use crate::web::PageUrl;
 
 /// What the API is built from.
@@ -128,6 +128,12 @@ parts! {
         store: state.context.store.clone(),
         live: state.context.live.clone(),
         facts: state.context.report_facts.clone(),
+    };
+    TokenMaker = |state| TokenMaker {
+        store: state.context.store.clone(),
+        tokens: state.context.shared.tokens.clone(),
+        live: state.context.live.clone(),
+        clock: state.context.clock.clone(),
     };
     PasswordMaker = |state| PasswordMaker { key: state.context.password_key.clone(), clock: state.context.clock.clone() };
     TargetChecker = |state| TargetChecker {

@@ -73,7 +73,7 @@ fn domain_of(actor: &Actor, directory: &Directory, asked: Option<&str>) -> Resul
     let domain: Domain = match (asked.map(str::trim).filter(|name| !name.is_empty()), &actor.login, &actor.domains) {
         (Some(name), _, _) => parsed("a domain", name.trim_start_matches('@'))?,
         (None, Some(login), _) => login.domain.clone(),
-        (None, None, Some(domains)) if domains.len() == 1 => domains.iter().cloned().next().ok_or_else(|| ApiError::bad("no domain"))?,
+        (None, None, Some(domains)) if domains.len() == 1 => domains.iter().next().cloned().ok_or_else(|| ApiError::bad("no domain"))?,
         (None, ..) => return Err(ApiError::bad("the request names no domain").hint("send one: \"domain\": \"example.com\"")),
     };
     actor.check_domain(&domain)?;

@@ -78,6 +78,14 @@ pub(crate) fn actor_of(token: &ApiToken) -> Actor {
     Actor::token(&token.name, scopes, (!token.domains.is_empty()).then_some(domains), login)
 }
 
+/// What a new token needs.
+pub(crate) struct TokenMaker {
+    pub store: Store,
+    pub tokens: Tokens,
+    pub live: Arc<LiveDirectory>,
+    pub clock: Clock,
+}
+
 fn view(token: ApiToken) -> TokenView {
     TokenView {
         name: token.name,
@@ -101,10 +109,7 @@ pub(crate) async fn list(
 
 pub(crate) async fn add(
     actor: Actor,
-    State(store): State<Store>,
-    State(tokens): State<Tokens>,
-    State(live): State<Arc<LiveDirectory>>,
-    State(clock): State<Clock>,
+    State(TokenMaker { store, tokens, live, clock }): State<TokenMaker>,
     State(recorder): State<Recorder>,
     Body(new): Body<NewToken>,
 ) -> Result<Json<MadeToken>, ApiError> {

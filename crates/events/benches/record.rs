@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --package events`. The work of a sink is its own; the history's and the metrics' are not in this figure.
 
-#![allow(clippy::print_stdout, clippy::expect_used)]
+#![allow(clippy::print_stdout, clippy::expect_used, clippy::disallowed_methods)]
 
 use std::hint::black_box;
 use std::net::IpAddr;

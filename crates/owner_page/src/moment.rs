@@ -59,8 +59,8 @@ pub(crate) fn span(text: Text, seconds: i64) -> String {
     let in_unit = |unit: i64| ("n", (seconds / unit).into());
     match seconds {
         ..MINUTE_S => text.plain("span-seconds", [in_unit(1)]),
-        ..HOUR_S => text.plain("span-minutes", [in_unit(MINUTE_S)]),
-        ..DAY_S => text.plain("span-hours", [in_unit(HOUR_S)]),
+        MINUTE_S..HOUR_S => text.plain("span-minutes", [in_unit(MINUTE_S)]),
+        HOUR_S..DAY_S => text.plain("span-hours", [in_unit(HOUR_S)]),
         _ => text.plain("span-days", [in_unit(DAY_S)]),
     }
 }
@@ -69,7 +69,7 @@ pub(crate) fn span(text: Text, seconds: i64) -> String {
 pub(crate) fn step(text: Text, took_ms: i64) -> String {
     match took_ms {
         ..1000 => text.plain("span-milliseconds", [("n", took_ms.max(0).into())]),
-        ..60_000 => text.plain("span-tenths", [("n", format!("{}.{}", took_ms / 1000, took_ms % 1000 / 100).into())]),
+        1000..60_000 => text.plain("span-tenths", [("n", format!("{}.{}", took_ms / 1000, took_ms % 1000 / 100).into())]),
         _ => span(text, took_ms / 1000),
     }
 }
@@ -123,13 +123,12 @@ fn of_ms(at_ms: i64) -> Option<OffsetDateTime> {
 /// Returns a size in its largest unit of 1024.
 pub(crate) fn size(text: Text, bytes: u64) -> String {
     let tenths = |unit: u64| ("n", format!("{}.{}", bytes / unit, bytes % unit * 10 / unit).into());
-    let sized = match bytes {
-        ..1024 => return text.plain("size-bytes", [("n", bytes.into())]),
-        ..1_048_576 => text.plain("size-kib", [tenths(1024)]),
-        ..1_073_741_824 => text.plain("size-mib", [tenths(1_048_576)]),
+    match bytes {
+        ..1024 => text.plain("size-bytes", [("n", bytes.into())]),
+        1024..1_048_576 => text.plain("size-kib", [tenths(1024)]),
+        1_048_576..1_073_741_824 => text.plain("size-mib", [tenths(1_048_576)]),
         _ => text.plain("size-gib", [tenths(1_073_741_824)]),
-    };
-    sized
+    }
 }
 
 #[cfg(test)]

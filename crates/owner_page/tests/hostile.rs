@@ -1,5 +1,7 @@
 //! Hostile names, subjects, replies and fields on every screen: shown as text, isolated, cut; never run, never a link.
 
+#![allow(clippy::indexing_slicing, clippy::expect_used)]
+
 mod fixture;
 
 use axum::body::Body;

@@ -18,7 +18,7 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Sleep;
 use tower::ServiceExt;
 
 use crate::Addresses;
@@ -56,7 +56,7 @@ where
     }
     let body = Timed {
         body: Box::pin(Limited::new(body, BODY_MAX_BYTES)),
-        until: Box::pin(tokio::time::sleep_until(Instant::now() + BODY_WITHIN)),
+        until: Box::pin(tokio::time::sleep(BODY_WITHIN)),
     };
     let mut request = Request::from_parts(head, Body::new(body));
     request.extensions_mut().insert(ConnectInfo(client));

@@ -117,10 +117,9 @@ impl Pages {
 
     /// Whether a request is for the owner's page, where that is served: to the server's name, and for no page of a client's configuration.
     pub(crate) fn is_for_owner(&self, host: &str, path: &str) -> bool {
-        let roles = self.roles(&self.0.data(), host);
-        let is_server = roles.iter().any(|(role, _)| *role == HostRole::Server);
-        let is_configuration = |path: &str| path.starts_with("/autodiscover/") || path.starts_with("/.well-known/");
-        is_server && (roles.len() == 1 || !is_configuration(&path.to_ascii_lowercase()))
+        let is_server = self.roles(&self.0.data(), host).iter().any(|(role, _)| *role == HostRole::Server);
+        let path = path.to_ascii_lowercase();
+        is_server && !path.starts_with("/autodiscover/") && !path.starts_with("/.well-known/")
     }
 
     fn roles<'a>(&self, data: &PublicData, host: &'a str) -> Vec<(HostRole, &'a str)> {

@@ -84,12 +84,7 @@ impl OfflineControl {
         let names = Arc::new(control_api::is_local_user);
         let releaser = Releaser::new(settings.clone(), store.clone(), live.clone(), clock.clone());
         let submitter = Submitter::offline(settings.clone(), store.clone(), live.clone(), clock.clone(), names);
-        let explaining = Explaining {
-            config: config.clone(),
-            store: store.clone(),
-            live: live.clone(),
-            clock: clock.clone(),
-        };
+        let explaining = Explaining { config: config.clone(), store: store.clone(), live: live.clone(), clock: clock.clone() };
         Self {
             mail: MailControl { settings, releaser, submitter },
             certificates: config.certificate_sources(),

@@ -42,7 +42,8 @@ impl DnsState {
         let mut views: Vec<(RecordUse, DnsRecordView)> =
             records.iter().map(|record| (record.usage(), shown(record, &facts, state.as_ref()))).collect();
         views.sort_by_key(|(usage, _)| *usage);
-        let published: Vec<PlannedRecord> = records.into_iter().filter(|record| record.record_type != RecordType::Ptr && record.is_complete()).collect();
+        let published: Vec<PlannedRecord> =
+            records.into_iter().filter(|record| record.record_type != RecordType::Ptr && record.is_complete()).collect();
         Ok(DnsView {
             checked_ms: state.as_ref().map(|last| last.at_ms),
             records: views.into_iter().map(|(_, view)| view).collect(),

@@ -14,10 +14,7 @@ async fn a_generated_password_is_shown_once() {
     };
     assert!(verifies(&password));
     let list = api.items("/api/v1/accounts").await;
-    assert_eq!(
-        list,
-        json!([{ "login": "me@x.test", "may_send_as": ["@x.test"], "enabled": true, "clients": ["first"], "owner": false }])
-    );
+    assert_eq!(list, json!([{ "login": "me@x.test", "may_send_as": ["@x.test"], "enabled": true, "clients": ["first"], "owner": false }]));
     assert_eq!(api.refused("POST", "/api/v1/accounts", json!({ "login": "ME@x.test" })).await.0, 409);
     let given = api.ok("POST", "/api/v1/accounts/me@x.test/passwords", json!({ "password": "tanstaaf" })).await;
     assert!(given.get("password").is_none() && verifies("tanstaaf") && !verifies(&password));

@@ -44,7 +44,8 @@ async fn with_a_message() -> Api {
 async fn the_operator_finds_messages_by_any_clue() {
     let api = with_a_message().await;
     let id = id().to_string();
-    for clue in [id.as_str(), "letter.1@sender.test", "ada@sender.test", "sender.test", "foo@inbox.test", "inbox.test", "no%20such%20mailbox"]
+    for clue in
+        [id.as_str(), "letter.1@sender.test", "ada@sender.test", "sender.test", "foo@inbox.test", "inbox.test", "no%20such%20mailbox"]
     {
         let found = api.get(&format!("/api/v1/history/messages?clue={clue}")).await;
         assert_eq!(

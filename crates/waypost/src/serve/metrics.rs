@@ -196,8 +196,7 @@ async fn converse(tcp: TcpStream, peer: SocketAddr, router: Router) {
         .timer(TokioTimer::new())
         .header_read_timeout(REQUEST_WITHIN)
         .serve_connection(TokioIo::new(tcp), TowerToHyperService::new(router));
-    match tokio::time::timeout(CONNECTION_WITHIN, serving).await {
-        Ok(Err(error)) => tracing::debug!(%peer, %error, "a connection for metrics failed"),
-        Ok(Ok(())) | Err(_) => {}
+    if let Ok(Err(error)) = tokio::time::timeout(CONNECTION_WITHIN, serving).await {
+        tracing::debug!(%peer, %error, "a connection for metrics failed");
     }
 }

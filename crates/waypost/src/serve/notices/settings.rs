@@ -2,7 +2,7 @@
 //!
 //! Invariant: a URL in a private network is refused here already, unless the operator allows it (threats.md 95).
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -102,7 +102,7 @@ impl NoticeSettings {
 }
 
 /// The key in a file: `whsec_` and base64.
-fn key(path: &PathBuf) -> Result<Vec<u8>, String> {
+fn key(path: &Path) -> Result<Vec<u8>, String> {
     let line = private_line(path)?;
     let wrong = || {
         let (least, most) = (KEY_BYTES.start(), KEY_BYTES.end());

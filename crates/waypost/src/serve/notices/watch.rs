@@ -118,7 +118,7 @@ mod tests {
         assert_eq!((urgent, subject.as_str()), (false, "the certificate mx.example.test expires in 13 days"));
         assert_eq!(of(90, 8 * day).unwrap().1, first, "the same threshold is told once");
         assert_ne!(of(90, 6 * day).unwrap().1, first);
-        assert_eq!(of(90, 2 * day).unwrap().0, true);
+        assert!(of(90, 2 * day).unwrap().0);
         assert_eq!(of(90, day - 1).unwrap().2, "the certificate mx.example.test expires today");
         assert_eq!(of(90, -1).unwrap().2, "the certificate mx.example.test has expired");
         assert_eq!(of(6, 3 * day), None, "a short-lived certificate");
