@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use control_api::api::{AccountDetail, ConfirmationView};
+use control_api::api::{AccountDetail, ConfirmationView, Page};
 use mail::Mailbox;
 use serde::Serialize;
 
@@ -48,8 +48,8 @@ pub async fn wait(api: &mut Transport, request: WaitRequest<'_>, out: Output) ->
     let mut left_s = wait_s;
     loop {
         if events.confirmation.is_none() {
-            let found: Vec<ConfirmationView> = api.list("/api/v1/confirmations", &[("address", Some(address.to_string()))]).await?;
-            events.confirmation = found.into_iter().find(|c| wait_s == 0 || c.at_ms > since_ms - SHORTLY_MS);
+            let found: Page<ConfirmationView> = api.query("/api/v1/confirmations", &[("address", Some(address.to_string()))]).await?;
+            events.confirmation = found.items.into_iter().find(|c| wait_s == 0 || c.at_ms > since_ms - SHORTLY_MS);
             if let (Some(confirmation), false) = (&events.confirmation, out.json) {
                 print(&text(confirmation))?;
             }

@@ -56,7 +56,8 @@ fn new_network(event: &Event, login: &str, password: &str) -> Notice {
         "{login} has logged in from {client} with the password \"{password}\", for the first time from that network.\n\n\
          If that was not you, replace the password:\n\n  waypost account show {login}\n  waypost account passwd {login} --name {password}\n"
     );
-    Notice::urgent(NoticeKind::NewNetwork, &format!("{login} {client}"), &format!("{login} has logged in from a new network"), &text)
+    // Once a day for an account: Gmail logs in from many networks.
+    Notice::urgent(NoticeKind::NewNetwork, login, &format!("{login} has logged in from a new network"), &text)
 }
 
 #[cfg(test)]
