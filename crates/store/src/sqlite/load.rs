@@ -129,6 +129,6 @@ mod tests {
                 |row| row.get(3),
             )
             .unwrap();
-        assert!(plan.contains("COVERING INDEX recipient_lane"), "{plan}");
+        assert!(plan.contains("USING INDEX recipient_lane"), "{plan}");
     }
 }

@@ -206,6 +206,9 @@ fn clock(at_ms: i64) -> String {
 
 /// Cuts a text to some columns.
 fn cut(text: &str, columns: usize) -> String {
+    if columns == 0 {
+        return String::new();
+    }
     let (mut cut, mut used) = (String::new(), 0);
     for c in text.chars() {
         let wide = Span::raw(c.to_string()).width();
