@@ -57,7 +57,7 @@ fn schemathesis_finds_no_failure_and_no_violation() {
     let url = format!("https://{}:{HTTPS_PORT}/api/v1", waypost.address);
     let out = python(&["-", &url, &token, "42"], RUN);
     assert!(out.contains("exit 0"), "{out}");
-    assert_eq!(waypost.json(&["status"])["bugs_caught"], 0);
+    waypost.assert_no_bugs();
     waypost.stop();
 }
 
