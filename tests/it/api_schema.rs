@@ -9,8 +9,10 @@ const ME: &str = "me@example.test";
 
 /// What schemathesis calls: everything except streams without an end, orders at a CA, and what waits for DNS, which this lab does not have.
 const RUN: &str = r#"
-import sys
+import os, sys, tempfile
 from schemathesis.cli import schemathesis
+# It keeps what it learns in the working directory.
+os.chdir(tempfile.mkdtemp())
 url, token, seed = sys.argv[1:4]
 arguments = ["run", url + "/openapi.json", "--url", url.removesuffix("/api/v1"), "--header", "Authorization: Bearer " + token, "--header", "Host: mx.example.test",
     "--tls-verify", "false", "--seed", seed, "--max-examples", "4", "--phases", "examples,coverage,fuzzing",
