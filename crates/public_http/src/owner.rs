@@ -54,10 +54,7 @@ where
     if !is_plain(head.uri.path()) {
         return not_found(head.uri.path());
     }
-    let body = Timed {
-        body: Box::pin(Limited::new(body, BODY_MAX_BYTES)),
-        until: Box::pin(tokio::time::sleep(BODY_WITHIN)),
-    };
+    let body = Timed { body: Box::pin(Limited::new(body, BODY_MAX_BYTES)), until: Box::pin(tokio::time::sleep(BODY_WITHIN)) };
     let mut request = Request::from_parts(head, Body::new(body));
     request.extensions_mut().insert(ConnectInfo(client));
     match router.clone().oneshot(request).await {
