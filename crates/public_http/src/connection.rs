@@ -35,6 +35,9 @@ const CONNECTION_WITHIN: Duration = Duration::from_secs(120);
 /// Maximum duration of a stream of server-sent events; the browser connects again.
 const STREAM_WITHIN: Duration = Duration::from_secs(3600);
 
+/// Maximum time to end a connection that has lasted its maximum.
+const GOODBYE: Duration = Duration::from_secs(1);
+
 /// Maximum head of a request, in octets.
 const HEAD_MAX_BYTES: usize = 16 * 1024;
 
@@ -84,9 +87,11 @@ async fn requests<IO: AsyncRead + AsyncWrite + Unpin>(io: IO, client: SocketAddr
         .serve_connection(TokioIo::new(io), service);
     let mut serving = pin!(serving);
     // An error is the client's: it disconnected, or did not use HTTP.
-    if tokio::time::timeout(CONNECTION_WITHIN, serving.as_mut()).await.is_err() && streams.load(Ordering::Relaxed) {
+    if tokio::time::timeout(CONNECTION_WITHIN, serving.as_mut()).await.is_err() {
+        // Ends TLS with close_notify, so that a client that is idle sees an end and no fault.
         serving.as_mut().graceful_shutdown();
-        let _ = tokio::time::timeout(STREAM_WITHIN, serving).await;
+        let more = if streams.load(Ordering::Relaxed) { STREAM_WITHIN } else { GOODBYE };
+        let _ = tokio::time::timeout(more, serving).await;
     }
 }
 
