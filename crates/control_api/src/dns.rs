@@ -1,6 +1,6 @@
 //! `/api/v1/dns`: the DNS records that the server needs, and whether DNS has them.
 //!
-//! Invariant: plan and judgement are those of the crate `dns_plan`; a comparison is never repeated within seconds, whoever asks.
+//! Invariant: plan and judgement are those of the crate `dns_plan`; a comparison is not repeated within seconds, for any client.
 
 use std::sync::Arc;
 

@@ -185,7 +185,7 @@ kinds! {
     Dropped "dropped" Change Info "message dropped" "An owner dropped a held or queued message.";
     DirectoryChanged "directory-changed" Change Info "directory changed" "An owner changed a domain, alias, account, password or key.";
     ServerChanged "server-changed" Change Info "server changed" "An owner reloaded, paused, resumed, retried or rerouted something, or changed a token or login.";
-    HeldExpired "held-expired" Server Info "removed held mail whose retention has ended" "Held mail was removed, since nobody decided about it in time.";
+    HeldExpired "held-expired" Server Info "removed held mail whose retention has ended" "Held mail was removed at the end of its retention.";
     SendLimitReached "send-limit-reached" Server Warning "an account has reached its limit of new recipients per day" "An account has reached its limit of new recipients for a day.";
     AccountSuspended "account-suspended" Server Warning "the account is suspended" "An account was suspended for what it sent.";
     Notified "notified" Server Info "postmaster notified" "A notice was sent to the postmaster.";

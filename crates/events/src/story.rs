@@ -117,7 +117,7 @@ fn number(event: &Event, fact: Fact) -> Option<i64> {
 /// Returns the recipients, shortened.
 pub(crate) fn recipients(event: &Event) -> String {
     match event.to.as_slice() {
-        [] => "nobody".into(),
+        [] => "no recipient".into(),
         [one] => plain(one),
         [one, rest @ ..] => format!("{} and {} more", plain(one), rest.len()),
     }
@@ -245,7 +245,7 @@ fn attempt(event: &Event) -> String {
 mod tests {
     use super::*;
 
-    fn told(event: &Event) -> String {
+    fn line(event: &Event) -> String {
         let mut text = String::new();
         for entry in tell([event]) {
             let _ = writeln!(text, "{} {}", entry.at_ms, entry.title);
@@ -275,7 +275,7 @@ mod tests {
             .fact(Fact::ReceivedInMs, 1240)
             .fact(Fact::TookMs, 31);
         assert_eq!(
-            told(&event),
+            line(&event),
             "969 arrived from mx.sender.test [192.0.2.7], 3.4 KiB in 1.2 s
     SPF pass for sender.test; DKIM pass (sender.test, s1), fail (other.test, s2); DMARC pass (p=reject)
 1000 accepted: stored in the queue, and the sender got 250
@@ -298,7 +298,7 @@ mod tests {
             .fact(Fact::RetryInS, 900)
             .fact(Fact::NextStep, "Make room in it.");
         assert_eq!(
-            told(&event),
+            line(&event),
             "5 deferred: foo@inbox.test (for me@example.test) at mx.inbox.test [198.51.100.2]
   < 452 4.2.2 over quota
     The mailbox is full.
@@ -308,11 +308,11 @@ mod tests {
 "
         );
         let for_others = Event { target: None, reply: None, ..event };
-        assert!(told(&for_others).starts_with("5 deferred: me@example.test at mx.inbox.test"));
+        assert!(line(&for_others).starts_with("5 deferred: me@example.test at mx.inbox.test"));
     }
 
     #[test]
-    fn the_events_of_a_dsn_are_told_as_such() {
+    fn a_dsn_is_named_in_its_events() {
         let id = mail::QueueId(7);
         let queued = Event::new(EventKind::DsnQueued, 1).of_message(id).to("ada@sender.test");
         let failed = Event::new(EventKind::Failed, 2).of_message(id).to("ada@sender.test").reason(Some("no host"));
@@ -326,7 +326,7 @@ mod tests {
     #[test]
     fn hostile_text_stays_in_its_line() {
         let event = Event::new(EventKind::RecipientRefused, 5).from("a\r\nforged").to("b\u{202e}gpj.exe").reply("550 \u{1b}[2Jno\n250 ok");
-        assert_eq!(told(&event), "5 recipient refused, from a  forged, to b\u{fffd}gpj.exe\n  < 550  [2Jno 250 ok\n");
+        assert_eq!(line(&event), "5 recipient refused, from a  forged, to b\u{fffd}gpj.exe\n  < 550  [2Jno 250 ok\n");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use events::{Event, EventKind, Group};
 
 use crate::part::Bounds;
 
-/// The share of the space: one part in so many.
+/// The share of the space: its divisor.
 const SHARE: u64 = 4;
 
 /// Minimum events that are listed in a day, whatever the space.

@@ -82,7 +82,7 @@ impl Line {
         LineBatch { events: std::mem::take(&mut state.events), dropped: std::mem::take(&mut state.dropped), is_last: state.is_closed }
     }
 
-    /// Says that a batch of so many events was written or lost.
+    /// Reports that a batch of this number of events was written or lost.
     pub fn finish(&self, events: usize) {
         self.done.send_modify(|done| *done = done.saturating_add(events as u64));
     }

@@ -214,7 +214,7 @@ fn has_room(path: &Path) -> bool {
     })
 }
 
-/// Whether so many free octets leave room for the history on a disk of this size.
+/// Whether this number of free octets leaves room for the history on a disk of this size.
 fn is_enough(size: u64, free: u64) -> bool {
     free >= (size / FREE_PART).min(FREE_MAX_BYTES)
 }

@@ -90,7 +90,7 @@ async fn answer(guard: Guard, mut parts: Parts, mut body: Body, next: Next, fram
 fn is_of_this_server(headers: &HeaderMap) -> bool {
     let field = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     let host = headers.get(HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    // A browser that was told to send no referrer names the origin `null`.
+    // Under a policy of no referrer, a browser names the origin `null`.
     let origin = field(ORIGIN.as_str()).filter(|origin| *origin != "null");
     let is_same = origin.is_none_or(|origin| origin.strip_prefix("https://").is_some_and(|named| named.eq_ignore_ascii_case(host)));
     is_same && field("sec-fetch-site").map_or(origin.is_some(), |site| site == "same-origin")

@@ -49,7 +49,7 @@ pub struct Entrance {
     pub logins: PageLogins,
     /// The routes of the API, for the first password of an invited person.
     pub api: Router,
-    /// The submission ports that a mail program is told, the preferred one first: port, and whether TLS is implicit.
+    /// The submission ports shown for mail programs, the preferred one first: port, and whether TLS is implicit.
     pub submission: Vec<(u16, bool)>,
     /// Logins that wait for their second step.
     pub(crate) pending: Arc<PendingCodes>,

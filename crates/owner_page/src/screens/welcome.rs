@@ -234,7 +234,7 @@ struct AccountForm {
 
 /// Adds the account and shows its password once.
 async fn add_account(Owner(screen): Owner, Form(form): Form<AccountForm>) -> Result<Response, Problem> {
-    // The first visit was by a one-time link; from now on, somebody must be able to log in here.
+    // The first visit was by a one-time link; later visits need an account that logs in here.
     let accounts: Vec<AccountView> = listed::all(&screen.api, "/accounts").await?;
     let owner = accounts.iter().all(|account| !account.owner);
     let new = NewAccount { login: form.login, password: None, name: None, may_send_as: Vec::new(), owner };

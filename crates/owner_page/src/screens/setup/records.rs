@@ -95,13 +95,13 @@ fn record(screen: &Screen, record: &DnsRecordView) -> Markup {
             @if !is_right(record) && !record.found.is_empty() {
                 div { dt { (text.say("setup-found")) } dd { @for found in record.found.iter().take(4) { div.mono { (cut(found, 200)) } } } }
             }
-            @if let Some(problem) = record.problem.as_ref().filter(|_| is_told(record)) { div { dt { (text.say("setup-problem")) } dd { (problem) } } }
+            @if let Some(problem) = record.problem.as_ref().filter(|_| has_shown_problem(record)) { div { dt { (text.say("setup-problem")) } dd { (problem) } } }
         }
     }
 }
 
 /// Whether its state needs words beyond "missing".
-fn is_told(record: &DnsRecordView) -> bool {
+fn has_shown_problem(record: &DnsRecordView) -> bool {
     !matches!(record.state.as_deref(), Some("ok" | "missing") | None)
 }
 
