@@ -20,8 +20,10 @@ mod recipient_state;
 mod report;
 mod report_handle;
 mod room;
+mod snapshot;
 mod sqlite;
 mod threads;
+mod verify;
 mod writer;
 
 pub use api_token::{ApiToken, TokenChange};
@@ -38,4 +40,6 @@ pub use message::{
 };
 pub use recipient_state::RecipientState;
 pub use report::{KeptReport, KeptRows, KeptTlsFailure, KeptTlsPolicy, NewReport, ReportContent, ReportFilter};
+pub use snapshot::{ContentFile, Snapshot, opens_schema};
 pub use sqlite::{AccountChange, DirectoryChange, KnownRecipient, LaneDue, LaneLoad, LoginUse, QueueLoad};
+pub use verify::{Damage, Examined, QueueReader, Verified};
