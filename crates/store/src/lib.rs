@@ -21,6 +21,7 @@ mod report;
 mod report_handle;
 mod room;
 mod sqlite;
+mod simulated_disk;
 mod threads;
 mod writer;
 
@@ -36,6 +37,7 @@ pub use message::{
     Claimed, ClaimedRecipient, ClockStep, Committed, Disposition, FailedDelivery, Flow, ListFilter, ListedMessage, ListedRecipient,
     Message, NewMessage, NewRecipient, NoticeMark, QueueTotals, RecipientKey, Settlement, TlsWish, Unnoticed,
 };
+pub use simulated_disk::{CommitFate, Committing, SimulatedDisk};
 pub use recipient_state::RecipientState;
 pub use report::{KeptReport, KeptRows, KeptTlsFailure, KeptTlsPolicy, NewReport, ReportContent, ReportFilter};
 pub use sqlite::{AccountChange, DirectoryChange, KnownRecipient, LaneDue, LaneLoad, LoginUse, QueueLoad};
