@@ -12,8 +12,8 @@ use base64::engine::general_purpose::STANDARD;
 use mail::evidence::ArcResult;
 use mail::{Field, Fields, Tags, header_len};
 
-use crate::dns::Dns;
 use crate::canonical::{self, Form};
+use crate::dns::Dns;
 use crate::keys::Keys;
 
 /// Maximum sets of a chain (RFC 8617 s.4.2.1).

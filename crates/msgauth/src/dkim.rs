@@ -12,8 +12,8 @@ use mail::{Domain, Field, Fields, Tags, without_blanks_before_colons};
 use mail_auth::dkim::{Canonicalization, DkimError, Signature};
 use mail_auth::{AuthenticatedMessage, Error, MessageAuthenticator, Parameters};
 
-use crate::dns::Dns;
 use crate::canonical::{self, Form};
+use crate::dns::Dns;
 use crate::keys::Keys;
 
 /// Maximum signatures that are verified.

@@ -25,7 +25,7 @@ pub trait SimulatedDns: Debug + Send + Sync {
 #[derive(Clone)]
 pub enum Dns {
     /// Asks name servers.
-    System(TokioResolver),
+    System(Arc<TokioResolver>),
     /// Simulated.
     Simulated(Arc<dyn SimulatedDns>),
 }

@@ -101,7 +101,8 @@ impl Store {
         let threads = Threads::default();
         let batches = Arc::new(Batches::default());
         let (to_content, to_room) = (content.clone(), room.clone());
-        let writer = Writer { db: writer_db, content: to_content, log: log.clone(), room: to_room, batches: batches.clone(), fails_next: false };
+        let writer =
+            Writer { db: writer_db, content: to_content, log: log.clone(), room: to_room, batches: batches.clone(), fails_next: false };
         let checkpoints = match disk {
             Some(disk) => {
                 simulated_disk::start(disk, (writer, write_line), (reader, read_line));

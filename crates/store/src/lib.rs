@@ -20,8 +20,8 @@ mod recipient_state;
 mod report;
 mod report_handle;
 mod room;
-mod sqlite;
 mod simulated_disk;
+mod sqlite;
 mod threads;
 mod writer;
 
@@ -37,7 +37,7 @@ pub use message::{
     Claimed, ClaimedRecipient, ClockStep, Committed, Disposition, FailedDelivery, Flow, ListFilter, ListedMessage, ListedRecipient,
     Message, NewMessage, NewRecipient, NoticeMark, QueueTotals, RecipientKey, Settlement, TlsWish, Unnoticed,
 };
-pub use simulated_disk::{CommitFate, Committing, SimulatedDisk};
 pub use recipient_state::RecipientState;
 pub use report::{KeptReport, KeptRows, KeptTlsFailure, KeptTlsPolicy, NewReport, ReportContent, ReportFilter};
+pub use simulated_disk::{CommitFate, Committing, SimulatedDisk};
 pub use sqlite::{AccountChange, DirectoryChange, KnownRecipient, LaneDue, LaneLoad, LoginUse, QueueLoad};

@@ -152,8 +152,9 @@ pub(crate) async fn listen(listener: TcpDoor, kind: ListenerKind, sessions: Sess
     let mut closing = inbound.closing.subscribe();
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            biased;
             _ = closing.wait_for(|c| *c) => return,
+            accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok((tcp, peer)) => {
