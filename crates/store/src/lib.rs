@@ -21,6 +21,7 @@ mod report;
 mod report_handle;
 mod room;
 mod snapshot;
+mod simulated_disk;
 mod sqlite;
 mod threads;
 mod verify;
@@ -41,5 +42,6 @@ pub use message::{
 pub use recipient_state::RecipientState;
 pub use report::{KeptReport, KeptRows, KeptTlsFailure, KeptTlsPolicy, NewReport, ReportContent, ReportFilter};
 pub use snapshot::{ContentFile, Snapshot, opens_schema};
+pub use simulated_disk::{CommitFate, Committing, SimulatedDisk};
 pub use sqlite::{AccountChange, DirectoryChange, KnownRecipient, LaneDue, LaneLoad, LoginUse, QueueLoad};
 pub use verify::{Damage, Examined, QueueReader, Verified};
