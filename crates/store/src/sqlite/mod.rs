@@ -37,8 +37,8 @@ pub use logins::{KnownRecipient, LoginUse};
 pub(crate) use logins::{known_recipients, logins, record_logins, record_recipients};
 pub(crate) use outcomes::{expire_held, insert_srs_sender, list_failed, release, set_noticed, srs_sender, unnoticed};
 pub(crate) use queue::{drop_message, enqueue, highest_id, load_content, settle};
-pub(crate) use schema::{newest_schema, refuse_newer};
 pub(crate) use reports::{keep_report, list_reports, report};
+pub(crate) use schema::{newest_schema, refuse_newer};
 
 use crate::error::StoreError;
 
