@@ -3,7 +3,6 @@
 //! Invariant: one process at a time owns the data directory (an exclusive lock on its file `lock`), so that no two processes
 //! deliver the same mail.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,13 +13,16 @@ use rusqlite::Connection;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::batches::{BatchCounts, Batches};
+use crate::checkpoint::run_checkpoints;
 use crate::content::{Content, Spool};
 use crate::data_dir::{self, DataDir, Swept};
 use crate::error::StoreError;
+use crate::journal::Journal;
+use crate::operation::{Operation, WriteJob, WriteOutcome};
 use crate::room::Room;
 use crate::sqlite::{self, QueueLoad};
 use crate::threads::Threads;
-use crate::writer::{LINE_MAX, Operation, WriteJob, WriteOutcome, Writer, run_checkpoints};
+use crate::writer::{LINE_MAX, Writer};
 
 /// Maximum queries that wait for the reader.
 const READ_LINE_MAX: usize = 1024;
@@ -40,20 +42,22 @@ pub struct Store {
     batches: Arc<Batches>,
     pub(crate) load: KnownLoad,
     threads: Threads,
-    _owner: Arc<Owner>,
+    /// The last field, so that it is dropped when no operation can be sent any more.
+    owner: Arc<Owner>,
 }
 
 /// Stops the threads when the last handle is dropped.
 #[derive(Debug)]
 struct Owner {
     stop: Arc<AtomicBool>,
+    writer: thread::Thread,
     checkpoints: thread::Thread,
-    _lock: File,
 }
 
 impl Drop for Owner {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
+        self.writer.unpark();
         self.checkpoints.unpark();
     }
 }
@@ -73,19 +77,28 @@ impl Store {
         let room = Arc::new(Room::open(data)?);
         let writer_db = sqlite::open_writer(data)?;
         directory.mark()?;
+        let content = Arc::new(directory.content.clone());
+        let journal = Journal::open(&writer_db, data, content.clone(), &room)?;
         QueueId::start_above(sqlite::highest_id(&writer_db)?);
         let log = data.join(format!("{}-wal", sqlite::DATABASE));
         let (writes, write_line) = mpsc::channel(LINE_MAX);
         let (reads, mut read_line) = mpsc::channel::<Query>(READ_LINE_MAX);
         let reader = sqlite::open_reader(data)?;
         let checkpoint_db = Connection::open(data.join(sqlite::DATABASE))?;
-        let content = Arc::new(directory.content);
         let stop = Arc::new(AtomicBool::new(false));
         let threads = Threads::default();
         let batches = Arc::new(Batches::default());
         let (to_content, to_room) = (content.clone(), room.clone());
-        let writer = Writer { db: writer_db, content: to_content, log: log.clone(), room: to_room, batches: batches.clone() };
-        threads.start("store-write", move || writer.run(write_line))?;
+        let writer = Writer {
+            db: writer_db,
+            content: to_content,
+            log: log.clone(),
+            room: to_room,
+            batches: batches.clone(),
+            journal,
+            lock: directory.lock,
+        };
+        let writer = threads.start("store-write", move || writer.run(write_line))?;
         threads.start("store-read", move || {
             while let Some(query) = read_line.blocking_recv() {
                 query(&reader);
@@ -93,8 +106,8 @@ impl Store {
         })?;
         let (stopped, kept) = (stop.clone(), room.clone());
         let checkpoints = threads.start("store-log", move || run_checkpoints(checkpoint_db, log, stopped, kept))?;
-        let owner = Owner { stop, checkpoints, _lock: directory.lock };
-        Ok(Self { writes, reads, content, room, batches, load: KnownLoad::default(), threads, _owner: Arc::new(owner) })
+        let owner = Owner { stop, writer, checkpoints };
+        Ok(Self { writes, reads, content, room, batches, load: KnownLoad::default(), threads, owner: Arc::new(owner) })
     }
 
     /// Waits until a thread of the store panics, and returns its name. Nothing can be acknowledged from then on: the process must restart.
@@ -108,6 +121,7 @@ impl Store {
     /// # Errors
     /// If the directory or the database cannot be read, or a file cannot be moved.
     pub async fn sweep_orphans(&self, now_ms: i64) -> Result<Swept, StoreError> {
+        self.move_journal().await?;
         let content = self.content.clone();
         self.read(move |db| data_dir::sweep(db, &content, now_ms)).await
     }
@@ -155,8 +169,18 @@ impl Store {
     /// # Errors
     /// [`StoreError::Corrupt`] if it is missing, of another size, or damaged.
     pub async fn content(&self, message: QueueId) -> Result<Content, StoreError> {
-        let directory = self.content.clone();
-        let content = self.read(move |db| sqlite::load_content(db, &directory, message)).await?;
+        let read = || {
+            let directory = self.content.clone();
+            self.read(move |db| sqlite::load_content(db, &directory, message))
+        };
+        let content = match read().await {
+            // Only mail that was claimed before is in the database for sure.
+            Err(StoreError::Corrupt(_)) => {
+                self.move_journal().await?;
+                read().await?
+            }
+            other => other?,
+        };
         if content.file.is_none() {
             return Ok(content);
         }
@@ -177,7 +201,27 @@ impl Store {
     pub(crate) async fn write(&self, operation: Operation) -> Result<WriteOutcome, StoreError> {
         let (answer, result) = oneshot::channel();
         self.writes.send(WriteJob { operation, answer }).await.map_err(|_| StoreError::Closed)?;
+        self.owner.writer.unpark();
         result.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Moves what the journal holds to the database. Until the next commit, the database and the content files have the whole queue.
+    ///
+    /// # Errors
+    /// If the database cannot be written.
+    pub async fn move_journal(&self) -> Result<(), StoreError> {
+        self.write(Operation::Move { only_settlements: false }).await.map(drop)
+    }
+
+    /// Runs a query that shows the queue. If the journal cannot be moved, it shows what the database has.
+    pub(crate) async fn read_queue<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        if let Err(error) = self.move_journal().await {
+            tracing::warn!(%error, "mail under way is not shown: the journal cannot be moved to the database");
+        }
+        self.read(query).await
     }
 
     pub(crate) async fn count(&self, operation: Operation) -> Result<u64, StoreError> {
