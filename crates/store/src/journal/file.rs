@@ -169,7 +169,8 @@ impl JournalFile {
         self.number += 1;
         self.is_broken = written.is_err();
         self.begin();
-        Ok(written?)
+        // Never "full": the records may be on the disk all the same, and then need their content files.
+        written.map_err(|error| StoreError::Io(format!("a write to the journal: {error}")))
     }
 
     /// Writes to another file from now on; one that is open for reading fails.
