@@ -32,6 +32,9 @@ pub(crate) const JOURNAL: &str = "journal";
 /// Time after which mail that still waits for its outcome is moved to the database.
 const MOVE_AFTER: Duration = Duration::from_secs(5);
 
+/// Time after which a move is tried again that has failed.
+const MOVE_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
 /// Messages and settlements that are moved at once: other operations wait meanwhile, a tenth of a millisecond for each.
 const PENDING_MAX: usize = 512;
 
@@ -48,7 +51,7 @@ pub(crate) struct Journal {
     file: Option<JournalFile>,
     pending: Pending,
     pending_max_bytes: u64,
-    /// The last move, or the first change after it.
+    /// Since when something has been pending, or the last move that failed.
     since: Option<Instant>,
 }
 
@@ -144,7 +147,9 @@ impl Journal {
     /// Adds a committed operation to what waits. Returns the content files that no message names any more.
     #[allow(clippy::disallowed_methods)] // how long to wait before a move, which no outcome depends on
     pub fn add(&mut self, operation: Operation) -> Vec<QueueId> {
-        self.since.get_or_insert_with(Instant::now);
+        if self.pending.is_empty() {
+            self.since = Some(Instant::now());
+        }
         match operation {
             Operation::Enqueue { messages, lease_ms } => self.pending.add(Entry::Arrived { messages, lease_ms }),
             Operation::Settle { settlement, lease_ms, .. } => self.pending.add(Entry::Settled { settlement, lease_ms }),
@@ -162,15 +167,18 @@ impl Journal {
         self.pending.has_settlements()
     }
 
-    /// Returns when a move is due: at once, after a time, or not at all.
+    /// Returns after what time a move is due; `None` if nothing is pending.
     pub fn move_is_due_in(&self) -> Option<Duration> {
         if self.pending.is_empty() {
             return None;
         }
-        if self.pending.len() >= PENDING_MAX || self.pending.bytes() > self.pending_max_bytes {
-            return Some(Duration::ZERO);
-        }
-        self.since.map(|since| MOVE_AFTER.saturating_sub(since.elapsed()))
+        let is_much = self.pending.len() >= PENDING_MAX || self.pending.bytes() > self.pending_max_bytes;
+        let after = match (self.is_broken(), is_much) {
+            (true, _) => MOVE_AGAIN_AFTER,
+            (false, true) => Duration::ZERO,
+            (false, false) => MOVE_AFTER,
+        };
+        self.since.map(|since| after.saturating_sub(since.elapsed()))
     }
 
     /// Moves what waits to the database, in one transaction, and begins the file again. Returns the content files that no message names any more.
