@@ -20,6 +20,7 @@ use crate::error::StoreError;
 use crate::journal::Journal;
 use crate::operation::{Operation, WriteJob, WriteOutcome};
 use crate::room::Room;
+use crate::simulated_disk::{self, SimulatedDisk};
 use crate::sqlite::{self, QueueLoad};
 use crate::threads::Threads;
 use crate::writer::{LINE_MAX, Writer};
@@ -30,7 +31,8 @@ const READ_LINE_MAX: usize = 1024;
 /// The last answer about what waits, and until when it is used, in Unix milliseconds.
 type KnownLoad = Arc<Mutex<Option<(i64, Arc<QueueLoad>)>>>;
 
-type Query = Box<dyn FnOnce(&Connection) + Send>;
+/// A query of the database.
+pub(crate) type Query = Box<dyn FnOnce(&Connection) + Send>;
 
 /// The store. Clones share it; the last one closes it.
 #[derive(Debug, Clone)]
@@ -50,15 +52,29 @@ pub struct Store {
 #[derive(Debug)]
 struct Owner {
     stop: Arc<AtomicBool>,
-    writer: thread::Thread,
-    checkpoints: thread::Thread,
+    /// The threads that a stop wakes; none on a simulated disk.
+    writer: Option<thread::Thread>,
+    checkpoints: Option<thread::Thread>,
 }
 
 impl Drop for Owner {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        self.writer.unpark();
-        self.checkpoints.unpark();
+        self.wake_writer();
+        self.checkpoints.iter().for_each(thread::Thread::unpark);
+    }
+}
+
+impl Owner {
+    /// Has the writer look at its line.
+    fn wake_writer(&self) {
+        self.writer.iter().for_each(thread::Thread::unpark);
+    }
+}
+
+fn run_queries(db: &Connection, mut line: mpsc::Receiver<Query>) {
+    while let Some(query) = line.blocking_recv() {
+        query(db);
     }
 }
 
@@ -69,10 +85,18 @@ impl Store {
     /// [`StoreError::InUse`] if another process has it open; [`StoreError::DatabaseLost`] if its database is missing but other state of it exists;
     /// [`StoreError::Full`] if the disk has no room.
     pub fn open(data: &Path) -> Result<Self, StoreError> {
-        Self::open_here(data).map_err(|error| error.or_full(data))
+        Self::open_here(data, None).map_err(|error| error.or_full(data))
     }
 
-    fn open_here(data: &Path) -> Result<Self, StoreError> {
+    /// Opens the data directory on a simulated disk: the store has no threads and works on the runtime of the caller.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_simulated(data: &Path, disk: Arc<dyn SimulatedDisk>) -> Result<Self, StoreError> {
+        Self::open_here(data, Some(disk)).map_err(|error| error.or_full(data))
+    }
+
+    fn open_here(data: &Path, disk: Option<Arc<dyn SimulatedDisk>>) -> Result<Self, StoreError> {
         let directory = DataDir::take(data)?;
         let room = Arc::new(Room::open(data)?);
         let writer_db = sqlite::open_writer(data)?;
@@ -82,7 +106,7 @@ impl Store {
         QueueId::start_above(sqlite::highest_id(&writer_db)?);
         let log = data.join(format!("{}-wal", sqlite::DATABASE));
         let (writes, write_line) = mpsc::channel(LINE_MAX);
-        let (reads, mut read_line) = mpsc::channel::<Query>(READ_LINE_MAX);
+        let (reads, read_line) = mpsc::channel::<Query>(READ_LINE_MAX);
         let reader = sqlite::open_reader(data)?;
         let checkpoint_db = Connection::open(data.join(sqlite::DATABASE))?;
         let stop = Arc::new(AtomicBool::new(false));
@@ -97,15 +121,20 @@ impl Store {
             batches: batches.clone(),
             journal,
             lock: directory.lock,
+            fails_next: false,
         };
-        let writer = threads.start("store-write", move || writer.run(write_line))?;
-        threads.start("store-read", move || {
-            while let Some(query) = read_line.blocking_recv() {
-                query(&reader);
+        let (writer, checkpoints) = match disk {
+            Some(disk) => {
+                simulated_disk::start(disk, (writer, write_line), (reader, read_line));
+                (None, None)
             }
-        })?;
-        let (stopped, kept) = (stop.clone(), room.clone());
-        let checkpoints = threads.start("store-log", move || run_checkpoints(checkpoint_db, log, stopped, kept))?;
+            None => {
+                let writer = threads.start("store-write", move || writer.run(write_line))?;
+                threads.start("store-read", move || run_queries(&reader, read_line))?;
+                let (stopped, kept) = (stop.clone(), room.clone());
+                (Some(writer), Some(threads.start("store-log", move || run_checkpoints(checkpoint_db, log, stopped, kept))?))
+            }
+        };
         let owner = Owner { stop, writer, checkpoints };
         Ok(Self { writes, reads, content, room, batches, load: KnownLoad::default(), threads, owner: Arc::new(owner) })
     }
@@ -201,7 +230,7 @@ impl Store {
     pub(crate) async fn write(&self, operation: Operation) -> Result<WriteOutcome, StoreError> {
         let (answer, result) = oneshot::channel();
         self.writes.send(WriteJob { operation, answer }).await.map_err(|_| StoreError::Closed)?;
-        self.owner.writer.unpark();
+        self.owner.wake_writer();
         result.await.map_err(|_| StoreError::Closed)?
     }
 

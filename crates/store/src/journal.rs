@@ -157,6 +157,11 @@ impl Journal {
         }
     }
 
+    /// Appends nothing more before a move, as after a failed write.
+    pub fn break_off(&mut self) {
+        self.file.iter_mut().for_each(JournalFile::close);
+    }
+
     /// Whether nothing can be appended before a move.
     pub fn is_broken(&self) -> bool {
         self.file.as_ref().is_some_and(JournalFile::is_broken)

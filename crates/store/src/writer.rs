@@ -23,7 +23,7 @@ use crate::operation::{Applied, Guarded, Operation, WriteJob, WriteOutcome, conc
 use crate::room::Room;
 
 /// Maximum operations that are taken together.
-const BATCH_MAX: usize = 512;
+pub(crate) const BATCH_MAX: usize = 512;
 
 /// Maximum operations in a transaction while settlements arrive, which wait for its end.
 const BESIDE_SETTLEMENTS_MAX: usize = 128;
@@ -50,6 +50,8 @@ pub(crate) struct Writer {
     pub journal: Journal,
     /// Held until the journal is moved: another process must not replay it meanwhile.
     pub lock: File,
+    /// Set by a simulated disk: the next commit fails.
+    pub fails_next: bool,
 }
 
 /// Whether an operation may wait for others: it only says that recipients are done.
@@ -122,6 +124,10 @@ impl Writer {
 
     /// Commits operations and sends their outcomes. Some may be left for the next call.
     pub fn commit(&mut self, jobs: &mut Vec<WriteJob>) {
+        if std::mem::take(&mut self.fails_next) {
+            self.journal.break_off();
+            return refuse(std::mem::take(jobs), &StoreError::Io("the simulated disk failed".into()));
+        }
         self.refuse_without_room(jobs);
         let mut for_journal = self.extract_for_journal(jobs);
         let has_settlements = for_journal.iter().any(|job| matches!(job.operation, Operation::Settle { .. }));
