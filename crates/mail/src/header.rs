@@ -36,7 +36,7 @@ impl<'a> Field<'a> {
     /// The value unfolded and trimmed, with invalid UTF-8 replaced.
     pub fn unfolded(&self) -> String {
         let text = String::from_utf8_lossy(self.value);
-        text.replace("\r\n", "").trim().to_owned()
+        if memchr(b'\r', self.value).is_none() { text.trim().to_owned() } else { text.replace("\r\n", "").trim().to_owned() }
     }
 }
 
