@@ -36,29 +36,18 @@ struct LogState {
     /// The thread waits for a line, and wants to be woken for it.
     is_idle: bool,
     is_writing: bool,
-    /// No thread runs: each line is written at once.
-    is_direct: bool,
+    /// The thread runs; otherwise each line is written at once.
+    has_thread: bool,
 }
 
-/// Ends the thread when dropped, after the last line.
-#[derive(Debug)]
+/// Owns the thread, and ends it when dropped, after the last line.
+#[derive(Debug, Default)]
 pub struct LogThread {
     writer: LogWriter,
     thread: Option<JoinHandle<()>>,
 }
 
 impl LogWriter {
-    /// Starts the thread, which writes to `to`. Without a thread, lines are written at once.
-    pub fn start(mut to: impl Write + Send + 'static) -> LogThread {
-        let writer = Self::default();
-        let of_thread = writer.clone();
-        let thread = thread::Builder::new().name("log".into()).spawn(move || of_thread.run(&mut to)).ok();
-        if thread.is_none() {
-            writer.state().is_direct = true;
-        }
-        LogThread { writer, thread }
-    }
-
     fn state(&self) -> MutexGuard<'_, LogState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -67,7 +56,7 @@ impl LogWriter {
         let mut lines = Vec::new();
         let mut state = self.state();
         loop {
-            while state.waiting.is_empty() && !state.is_direct {
+            while state.waiting.is_empty() && state.has_thread {
                 state.is_idle = true;
                 state = self.0.woken.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
@@ -85,7 +74,7 @@ impl LogWriter {
             state = self.state();
             state.is_writing = false;
             self.0.written.notify_all();
-            if !state.is_direct {
+            if state.has_thread {
                 state = self.0.woken.wait_timeout(state, REST).unwrap_or_else(PoisonError::into_inner).0;
             }
         }
@@ -93,10 +82,10 @@ impl LogWriter {
 
     fn line(&self, line: &[u8]) -> io::Result<()> {
         let mut state = self.state();
-        while state.waiting.len() >= WAITING_MAX_BYTES && !state.is_direct {
+        while state.waiting.len() >= WAITING_MAX_BYTES && state.has_thread {
             state = self.0.written.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        if state.is_direct {
+        if !state.has_thread {
             return io::stderr().write_all(line);
         }
         state.waiting.extend_from_slice(line);
@@ -126,6 +115,16 @@ impl Write for LogWriter {
 }
 
 impl LogThread {
+    /// Starts the thread, which writes to `to`; until then, lines are written to standard error at once.
+    pub fn begin(&mut self, mut to: impl Write + Send + 'static) {
+        let writer = self.writer.clone();
+        self.writer.state().has_thread = true;
+        self.thread = thread::Builder::new().name("log".into()).spawn(move || writer.run(&mut to)).ok();
+        if self.thread.is_none() {
+            self.writer.state().has_thread = false;
+        }
+    }
+
     /// Where the lines go.
     pub fn writer(&self) -> LogWriter {
         self.writer.clone()
@@ -134,7 +133,7 @@ impl LogThread {
 
 impl Drop for LogThread {
     fn drop(&mut self) {
-        self.writer.state().is_direct = true;
+        self.writer.state().has_thread = false;
         self.writer.0.woken.notify_all();
         self.writer.0.written.notify_all();
         if let Some(thread) = self.thread.take() {
@@ -165,7 +164,8 @@ mod tests {
     #[test]
     fn every_line_is_written_once_and_in_order() {
         let (sender, writes) = mpsc::channel();
-        let thread = LogWriter::start(Writes(sender));
+        let mut thread = LogThread::default();
+        thread.begin(Writes(sender));
         let mut writer = thread.writer();
         writer.write_all(b"first\n").unwrap();
         assert_eq!(writes.recv().unwrap(), "first\n", "an idle thread writes at once");

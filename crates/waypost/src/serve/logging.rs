@@ -11,15 +11,15 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
-use super::log_writer::{LogThread, LogWriter};
+use super::log_writer::LogThread;
 use crate::config::{LogFormat, LogOptions};
 
-/// Starts the log. Keep what is returned until the process ends: it writes the last lines.
+/// Starts the log. [`LogThread::begin`] makes it cheap; keep it until the process ends, since it writes the last lines.
 pub fn start(log: &LogOptions) -> Result<LogThread> {
     let filter: Targets = log.level.get_ref().parse().map_err(|e| anyhow!("log.level: {e}"))?;
     let filter = without_noise(filter, log.level.get_ref());
     let ansi = io::stderr().is_terminal();
-    let thread = LogWriter::start(io::stderr());
+    let thread = LogThread::default();
     let (lines, before_panic, writer) = (thread.writer(), thread.writer(), thread.writer());
     let layer = match log.format {
         LogFormat::Json => fmt::layer().json().flatten_event(true).with_current_span(false).with_writer(move || lines.clone()).boxed(),
