@@ -23,6 +23,7 @@ mod commands;
 mod configuration;
 mod crowds;
 mod cut_through;
+mod cut_through_large;
 mod delivery;
 mod dns_records;
 mod doctor;

@@ -12,6 +12,7 @@ mod dns;
 mod iprev;
 mod key;
 mod keys;
+mod known_answers;
 mod lookup;
 mod sign;
 mod spf;
@@ -91,7 +92,7 @@ impl Authenticator {
     /// Sets up the resolver.
     pub fn new(config: ResolverConfig, options: ResolverOpts) -> Result<Self, SetupError> {
         let verifier = MessageAuthenticator::new(config, options).map_err(|e| SetupError(e.to_string()))?;
-        Ok(Self { dns: Dns::System(Arc::new(verifier.resolver().clone())), verifier })
+        Ok(Self { dns: Dns::system(verifier.resolver().clone()), verifier })
     }
 
     /// Uses a simulated DNS.

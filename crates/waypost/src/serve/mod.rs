@@ -6,6 +6,7 @@ pub mod certificates;
 mod disk_watch;
 mod dns_watch;
 pub mod health;
+mod log_writer;
 pub mod logging;
 pub mod metrics;
 pub mod notices;
@@ -40,10 +41,11 @@ const STOP_MORE: Duration = Duration::from_secs(30);
 pub fn run(path: &Path) -> Result<()> {
     let config = config::load(path)?;
     crate::owner::refuse_serving(&config)?;
-    logging::start(&config.file.log)?;
+    let mut log = logging::start(&config.file.log)?;
     config.log_notices();
     disable_huge_pages();
     raise_file_limit();
+    log.begin(std::io::stderr());
     let runtime = Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
     runtime.block_on(serve(config))
 }
