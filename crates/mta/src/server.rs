@@ -47,6 +47,7 @@ use crate::receive::content_quota::ContentQuota;
 use crate::receive::inbound::Inbound;
 use crate::receive::known_networks::KnownNetworks;
 use crate::receive::listen::{Sessions, bind, listen};
+use crate::receive::pressure::{self, Pressure};
 use crate::reporting::schedule::{self, Reporter};
 use crate::reporting::tally;
 use crate::settings::{Listener, ListenerKind, LiveSettings};
@@ -183,6 +184,8 @@ impl Server {
         let sessions = Sessions::default();
         let mut tasks = tasks(&dispatch, &outbound, &inbound);
         tasks.push(tokio::spawn(virtual_file::run(outbound.outbox.clone(), letters, reported)));
+        let watched = (inbound.pressure.clone(), sessions.clone(), inbound.shared.settings.clone());
+        tasks.push(tokio::spawn(pressure::watch(watched.0, watched.1, watched.2)));
         for (kind, listener) in bound {
             tasks.push(tokio::spawn(listen(listener, kind, sessions.clone(), inbound.clone())));
         }
@@ -364,6 +367,7 @@ async fn inbound(parts: Parts, outbound: &Outbound, dispatch: &Dispatch) -> Resu
         send_limits: Arc::new(SendLimits { counts, outbox: outbox.clone() }),
         tls,
         arriving: ContentQuota::default(),
+        pressure: Pressure::default(),
         known,
         bounces: HourlyLimit::default(),
         breakers: connector.breakers.clone(),

@@ -24,9 +24,11 @@ mod recipient_state;
 mod report;
 mod report_handle;
 mod room;
+mod snapshot;
 mod simulated_disk;
 mod sqlite;
 mod threads;
+mod verify;
 mod writer;
 
 pub use api_token::{ApiToken, TokenChange};
@@ -43,5 +45,7 @@ pub use message::{
 };
 pub use recipient_state::RecipientState;
 pub use report::{KeptReport, KeptRows, KeptTlsFailure, KeptTlsPolicy, NewReport, ReportContent, ReportFilter};
+pub use snapshot::{ContentFile, Snapshot, opens_schema};
 pub use simulated_disk::{CommitFate, Committing, SimulatedDisk};
 pub use sqlite::{AccountChange, DirectoryChange, KnownRecipient, LaneDue, LaneLoad, LoginUse, QueueLoad};
+pub use verify::{Damage, Examined, QueueReader, Verified};
