@@ -79,6 +79,7 @@ mod srs;
 mod store_faults;
 mod strict_domain;
 mod submitted;
+mod syncs;
 mod tidy;
 mod tls;
 mod tls_reports;

@@ -27,7 +27,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use hickory_resolver::config::{ResolverConfig, ResolverOpts};
 use mail::AddressList;
-use mail::evidence::{ArcResult, DkimCheck, DmarcRecord, Evidence, IprevResult, SpfCheck, SpfResult};
+use mail::evidence::{ArcResult, DkimCheck, DmarcCheck, DmarcRecord, Evidence, IprevResult, SpfCheck, SpfResult};
 use mail_auth::MessageAuthenticator;
 use tokio::time::timeout;
 
