@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use events::{Event, EventKind, Events, Fact};
+use futures_util::future::BoxFuture;
 use net::{ClientTls, Clock, Network, Resolver, ServerTls, TcpDoor, random_u32};
 use store::{DailyKind, Store, StoreError};
 use tokio::sync::Notify;
@@ -168,7 +169,11 @@ pub struct Server {
 
 impl Server {
     /// Starts listening and delivering.
-    pub async fn start(parts: Parts) -> Result<Self, StartError> {
+    pub fn start(parts: Parts) -> BoxFuture<'static, Result<Self, StartError>> {
+        Box::pin(Self::open(parts))
+    }
+
+    async fn open(parts: Parts) -> Result<Self, StartError> {
         let bound = bind_all(&parts.network, &parts.listeners)?;
         let addresses: Vec<_> = bound.iter().filter_map(|(kind, l)| Some((*kind, l.local_addr().ok()?))).collect();
         let released = parts.store.release_claims(parts.clock.now_ms()).await?;
@@ -279,7 +284,11 @@ impl Server {
     }
 
     /// Shuts down in order: starts nothing new, waits up to `delivery.shutdown_grace_s` for open deliveries, and requeues the rest.
-    pub async fn shut_down(self) {
+    pub fn shut_down(self) -> BoxFuture<'static, ()> {
+        Box::pin(self.close())
+    }
+
+    async fn close(self) {
         let Outbound { closing, connector, lanes, clock_steps, .. } = &*self.outbound;
         let Shared { settings, store, clock, .. } = &connector.shared;
         closing.begin();

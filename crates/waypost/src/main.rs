@@ -4,7 +4,6 @@
 
 mod cli;
 mod commands;
-mod config;
 mod control;
 mod conversation;
 mod dns_facts;
@@ -20,6 +19,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::FromArgMatches;
 use tokio::runtime::{Builder, Runtime};
+use waypost::config;
 
 use cli::{Cli, Command, SelftestCommand};
 use commands::{backup, demo, dns, doctor, route, selftest, send_as, sendmail, setup};

@@ -351,6 +351,13 @@ CREATE TABLE api_token (
     used_ms INTEGER
 ) WITHOUT ROWID;
 ",
+    "
+CREATE TABLE journal (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    salt INTEGER NOT NULL                -- batches with another salt are void: these tables have what they say
+);
+INSERT INTO journal VALUES (1, random());
+",
 ];
 
 /// Returns the newest schema that this version knows.

@@ -6,6 +6,7 @@ pub mod certificates;
 mod disk_watch;
 mod dns_watch;
 pub mod health;
+mod log_writer;
 pub mod logging;
 pub mod metrics;
 pub mod notices;
@@ -45,12 +46,14 @@ const AS_OWNER: &str = "the server runs as the owner of the data directory, who 
 /// Runs the server until a signal stops it.
 pub fn run(path: &Path) -> Result<()> {
     let config = config::load(path)?;
-    logging::start(&config.file.log)?;
+    let mut log = logging::start(&config.file.log)?;
     let config = if sandbox::leave_root(&config)? { config::load(path).context(AS_OWNER)? } else { config };
     config.log_notices();
     disable_huge_pages();
     raise_file_limit();
     let granted = sandbox::enter(&config)?;
+    // Its thread is confined too, since it starts behind the sandbox.
+    log.begin(std::io::stderr());
     let runtime = Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
     runtime.block_on(serve(config, granted))
 }
