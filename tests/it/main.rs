@@ -53,6 +53,7 @@ mod metrics;
 mod next_host;
 mod notices;
 mod outbound_tls;
+mod own_checks;
 mod owner;
 mod owners_words;
 mod paused;

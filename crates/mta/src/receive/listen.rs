@@ -181,7 +181,7 @@ async fn session(tcp: TcpStream, peer: SocketAddr, kind: ListenerKind, sessions:
         if refusal.is_some() {
             return;
         }
-        match Box::pin(handshake(tcp, client, kind, &inbound)).await {
+        match Box::pin(handshake(tcp, Party::unknown(client, kind), &inbound)).await {
             Some((stream, secured)) => (stream, Some(secured)),
             None => return,
         }
