@@ -37,17 +37,19 @@ pub struct Options {
     submit: bool,
     guesses: bool,
     history: bool,
+    face: bool,
 }
 
 impl Options {
     /// Reads the words after `bench`.
     pub fn parse(words: &[&str]) -> Result<Self> {
         match words {
-            [] => Ok(Self { rounds: 3, idle: false, full: false, submit: false, guesses: false, history: false }),
+            [] => Ok(Self { rounds: 3, idle: false, full: false, submit: false, guesses: false, history: false, face: false }),
             [rest @ .., "--rounds", n] => Ok(Self { rounds: n.parse().context("--rounds needs a number")?, ..Self::parse(rest)? }),
             [rest @ .., "--full"] => Ok(Self { full: true, ..Self::parse(rest)? }),
             [rest @ .., "--submit"] => Ok(Self { submit: true, ..Self::parse(rest)? }),
             [rest @ .., "--history"] => Ok(Self { history: true, ..Self::parse(rest)? }),
+            [rest @ .., "--face"] => Ok(Self { face: true, ..Self::parse(rest)? }),
             [rest @ .., "--guesses"] => Ok(Self { guesses: true, ..Self::parse(rest)? }),
             [rest @ .., "--idle"] => Ok(Self { idle: true, ..Self::parse(rest)? }),
             _ => bail!("no such option: {}", words.join(" ")),
@@ -61,6 +63,9 @@ pub fn run(options: &Options) -> Result<()> {
         return must(cargo("bench --package history").args(["--", "10000000"]));
     }
     let binary = binary()?;
+    if options.face {
+        return crate::bench_face::run(&binary);
+    }
     if options.guesses {
         return must(cargo("run --release --package it --bin guesses").env("WAYPOST_BIN", &binary));
     }

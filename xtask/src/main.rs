@@ -3,6 +3,7 @@
 //! Invariant: what a machine has to check is checked here, so that a person and a build server run the same.
 
 mod bench;
+mod bench_face;
 mod book;
 mod checkout;
 mod ci;
@@ -30,13 +31,13 @@ The project's own commands.
   cargo xtask docs [--check]       write the man pages, the configuration reference and the code map, or only compare them
   cargo xtask code-map             write only the code map; builds nothing
   cargo xtask book                 build the documents as a book in target/book, and check its links
-  cargo xtask bench [--rounds N] [--idle] [--full] [--submit] [--guesses] [--history]
+  cargo xtask bench [--rounds N] [--idle] [--full] [--submit] [--guesses] [--history] [--face]
                                    forward 10 KiB over 100 sessions beside Postfix, and print the ratios; --idle: also
                                    the memory of idle sessions; --full: instead, with SPF, DKIM, DMARC, return addresses
                                    and signatures, beside Postfix + OpenDKIM + postsrsd + an SPF daemon; --submit: instead, submission with
                                    TLS and a login, beside Postfix + Cyrus SASL; --guesses: instead, what 10,000 guesses from as
                                    many addresses do to honest sessions; --history: instead, what the history costs with 10,000,000
-                                   events, and how fast it answers. Needs root and the bench harness (docs/testing.md)
+                                   events, and how fast it answers; --face: instead, what the owner's page and the API cost. Needs root and the bench harness (docs/testing.md)
 ";
 
 fn main() -> ExitCode {
