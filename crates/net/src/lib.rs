@@ -22,6 +22,7 @@ mod random;
 mod report_upload;
 mod resolver;
 mod self_signed;
+mod signature;
 mod srs_mac;
 mod stub;
 mod tls;
@@ -33,7 +34,7 @@ pub use authority::{Authority, Issued, request};
 pub use blocking::blocking;
 pub use clock::{Clock, StepWatch};
 pub use dane::{Dane, DaneError, Tlsa};
-pub use digest::{certificate_digest, certificate_file_digest, sha256};
+pub use digest::{certificate_digest, certificate_file_digest, digest_of, sha256};
 pub use dns_check::{DnsCheck, DnsCheckError, DnsChecked};
 pub use hmac_sha256::hmac_sha256;
 pub use http_post::{HttpPost, PostAnswer, PostOptions, PostUrl, http_post};
@@ -47,6 +48,7 @@ pub use random::{random_bytes, random_u32};
 pub use report_upload::{ReportUpload, upload_report};
 pub use resolver::{DnsRecords, HostAddresses, Resolver, ResolverError};
 pub use self_signed::self_signed;
+pub use signature::SignatureKey;
 pub use srs_mac::srs_mac;
 pub use tls::{
     ACME_TLS, Accepted, Acceptor, CertificateInUse, CertificateOrigin, CertificateSources, PairFiles, ServerTls, Service, TlsError,
