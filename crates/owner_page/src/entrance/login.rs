@@ -15,6 +15,7 @@ use maud::{Markup, html};
 use mta::LoginRefused;
 use serde::Deserialize;
 
+use super::passkeys::{get_form, site};
 use super::session_cookie::{CODE, SESSION};
 use super::{Admitted, Entrance, error, local, page, unavailable};
 use crate::api::Problem;
@@ -46,10 +47,20 @@ pub(super) struct LoginForm {
     next: String,
 }
 
-pub(super) async fn show(frame: Frame, visitor: Option<Extension<Visitor>>, Query(wanted): Query<Wanted>) -> Response {
+pub(super) async fn show(
+    frame: Frame,
+    Extension(entrance): Extension<Entrance>,
+    visitor: Option<Extension<Visitor>>,
+    headers: HeaderMap,
+    Query(wanted): Query<Wanted>,
+) -> Response {
     match visitor {
         Some(_) => (StatusCode::SEE_OTHER, [(header::LOCATION, local(&wanted.next))]).into_response(),
-        None => page(&frame, StatusCode::OK, "login-title", form(&frame, "", &wanted.next, None)),
+        None => {
+            let passkey = site(&headers).map(|site| get_form(&frame, &entrance, &site, None, &local(&wanted.next)));
+            let content = html! { (form(&frame, "", &wanted.next, None)) @if let Some(passkey) = passkey { (passkey) } };
+            page(&frame, StatusCode::OK, "login-title", content)
+        }
     }
 }
 
@@ -93,7 +104,7 @@ pub(super) async fn log_in(
         Err(refused) => return Ok(refusal(&frame, refused, |key| form(&frame, &sent.login, &sent.next, Some(key)))),
     };
     let admitted =
-        Admitted { login: found.login, password: Some(found.credential), how: "password", is_new: found.is_new, next: sent.next };
+        Admitted { login: found.login, password: Some(found.credential), how: "password", network: found.network, next: sent.next };
     proceed(&entrance, &frame, admitted, client, &headers).await
 }
 
