@@ -303,13 +303,13 @@ fn the_page_is_only_where_it_is_to_be() {
     let visit = Visit::new(&lab, &waypost, "jar");
     assert_eq!(visit.get("/login").status, 404, "not on the public port");
     assert!(visit.get("/").body.contains("is a mail server"));
-    let inside = Visit { port: ADMIN_PORT, ..Visit::new(&lab, &waypost, "inside") };
+    let inside = Visit::new(&lab, &waypost, "inside").at("mx.example.test", ADMIN_PORT);
     assert_eq!(inside.log_in(ME, &password).status, 303);
     assert!(inside.is_in());
-    let tunnel = Visit { port: ADMIN_PORT, host: "localhost", ..Visit::new(&lab, &waypost, "tunnel") };
+    let tunnel = Visit::new(&lab, &waypost, "tunnel").at("localhost", ADMIN_PORT);
     assert_eq!(tunnel.log_in(ME, &password).status, 303, "behind an SSH tunnel");
     assert!(tunnel.get("/account").field("strict-transport-security").is_none());
-    let evil = Visit { port: ADMIN_PORT, host: "evil.test", ..Visit::new(&lab, &waypost, "evil") };
+    let evil = Visit::new(&lab, &waypost, "evil").at("evil.test", ADMIN_PORT);
     assert_eq!((evil.get("/login").status, evil.get("/.well-known/mta-sts.txt").status), (421, 421));
     waypost.stop();
 

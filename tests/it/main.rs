@@ -58,6 +58,7 @@ mod owner;
 mod owners_words;
 mod paused;
 mod postfix;
+mod rare_screens;
 mod reports;
 mod reports_in;
 mod reports_out;

@@ -1,6 +1,6 @@
 //! The server's checks of itself: their refusals are in the log, and in no history, metric or list of refused mail; those of a stranger stay there.
 
-use it::{Dns, Lab, MX_PORT, Process, Talk, Waypost, forwarding_zone, run, run_ok, wait_for};
+use it::{Dns, Lab, MX_PORT, Talk, Waypost, forwarding_zone, run, run_ok, wait_for};
 use serde_json::Value;
 
 /// The port of the metrics in a lab.

@@ -13,10 +13,8 @@ pub const OWNER: &str = "me@example.test";
 pub struct Visit<'a> {
     waypost: &'a Waypost,
     jar: PathBuf,
-    /// The host in its URLs.
-    pub host: &'static str,
-    /// The port in its URLs.
-    pub port: u16,
+    host: &'static str,
+    port: u16,
 }
 
 /// A response of the owner's page.
@@ -53,6 +51,11 @@ impl<'a> Visit<'a> {
     /// A browser with cookies of its own, kept in the file `name` of the lab.
     pub fn new(lab: &Lab, waypost: &'a Waypost, name: &str) -> Self {
         Self { waypost, jar: lab.path().join(name), host: "mx.example.test", port: HTTPS_PORT }
+    }
+
+    /// The same browser with another host and port in its URLs.
+    pub fn at(self, host: &'static str, port: u16) -> Self {
+        Self { host, port, ..self }
     }
 
     /// The origin of the page.
