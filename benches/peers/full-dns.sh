@@ -1,5 +1,5 @@
 #!/bin/bash
-# Sourced: a name server (Knot DNS) for the bench with SPF, DMARC and DKIM records, which the harness's own stub has not. It runs in the
+# Sourced: a name server (Knot DNS) for the bench with SPF, DMARC and DKIM records, which the bench's own name server does not have. It runs in the
 # cgroup of the peer that starts it, so each of them pays for its own questions.
 FULL_DNS=127.0.0.54
 full_dns() {   # full_dns DIRECTORY [DKIM-RECORD-LINES]

@@ -1,10 +1,9 @@
 #!/bin/bash
-# Postfix with what a forwarder needs beside it: OpenDKIM (verifies, and signs what leaves), postsrsd, an SPF policy daemon. The Postfix is the
-# harness's own peer, its configuration extended; the others are Debian's packages as the system has them.
+# Postfix with what a forwarder needs beside it: OpenDKIM (verifies, and signs what leaves), postsrsd, an SPF policy daemon. The Postfix is
+# that of postfix.sh, its configuration extended; the others are Debian's packages as the system has them.
 set -e
 . "$(dirname "$0")/full-dns.sh"
-BASE=$HERE/peers/postfix.sh C=$PEER_HOME/etc F=$PEER_HOME/full
-R=$PEER_HOME/root; export PATH=$R/usr/sbin:$PATH
+BASE=$(dirname "$0")/postfix.sh C=$PEER_HOME/etc F=$PEER_HOME/full
 full() {
   mkdir -p "$F/keys" "$F/run"; chmod 755 "$PEER_HOME" "$F" "$F/run"
   [ -f "$F/keys/r1.private" ] || opendkim-genkey -b 2048 -s r1 -d fwd.example.test -D "$F/keys"
@@ -46,8 +45,9 @@ Authserv_Id = mx.example.test
 CONF
 }
 case $1 in
-  install) bash "$BASE" install
-    DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends opendkim opendkim-tools postsrsd postfix-policyd-spf-python knot ;;
+  version) for each in opendkim opendkim-genkey postsrsd knotd; do command -v $each >/dev/null || { echo "$each is missing" >&2; exit 1; }; done
+    [ -x /usr/bin/policyd-spf ] || { echo 'policyd-spf is missing (package postfix-policyd-spf-python)' >&2; exit 1; }
+    echo "$(bash "$BASE" version), OpenDKIM, postsrsd, policyd-spf" ;;
   start) full >&2; bash "$BASE" start >&2
     cat >>"$C/main.cf" <<CONF
 smtpd_milters = inet:127.0.0.1:8891, inet:127.0.0.1:8892
@@ -60,7 +60,6 @@ smtpd_recipient_restrictions = reject_unauth_destination, check_policy_service u
 policyd-spf_time_limit = 3600
 CONF
     printf 'policyd-spf unix - n n - 0 spawn user=nobody argv=/usr/bin/policyd-spf %s\n' "$F/policyd.conf" >>"$C/master.cf"
-    cp "$C"/*.cf /etc/postfix/ 2>/dev/null || true
     postfix -c "$C" reload >&2 ;;
   *) exec bash "$BASE" "$1" ;;
 esac

@@ -60,11 +60,9 @@ CONF
   fi
 }
 case $1 in
-  install) mkdir -p "$PEER_HOME"; "$W" --version ;;
+  version) "$W" --version ;;
   start) [ "$VARIANT" != full ] || full_dns "$PEER_HOME/dns" >&2; conf >&2; setsid "$W" --config "$C" serve >"$PEER_HOME/log" 2>&1 </dev/null & ;;
   stop) kill $(cat "$PIDFILE") ;;
   reset) rm -rf "$D" "$PEER_HOME/log" ;;
   flush) w queue retry --all ;;
-  mailq) w queue list --limit 1000 ;;
-  queuedir) echo "$D" ;;
 esac

@@ -1,4 +1,4 @@
-//! What the owner's page and the API cost: `cargo xtask bench --face`.
+//! What the owner's page and the API cost: `cargo xtask bench face`.
 //!
 //! Invariant: processor time is that of the server's process alone (`/proc/PID/stat`), over requests that keep their connection, as browsers and clients of
 //! the API do; a figure that is missed ends the run with an error.

@@ -11,7 +11,7 @@ use anyhow::Result;
 
 use crate::checkout::{BINARIES, cargo, is_installed, must, program, waypost};
 use crate::steps::Steps;
-use crate::{book, deny, docs, machine, suites};
+use crate::{book, crash, deny, docs, machine, suites};
 
 /// Which steps run.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -45,9 +45,11 @@ pub fn run(extent: Extent) -> Result<()> {
     steps.run("tests", || tests(extent));
     if extent == Extent::Fast {
         steps.leave_out("tests with other mail software", "--fast");
+        steps.leave_out("crash campaigns", "--fast");
     }
     match extent {
         Extent::Everything => {
+            steps.run("crash campaigns", crash::bounded);
             steps.run("licences, bans and sources", deny::check);
             steps.run("book", book::check);
         }

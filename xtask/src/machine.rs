@@ -68,6 +68,12 @@ const NEEDS: &[Need] = &[
     need("promtool", &["prometheus"]),
     need("chromium", &["chromium", "fonts-dejavu-core", "fonts-noto-cjk"]),
     need("tmux", &["tmux"]),
+    need("mkfs.ext4", &["e2fsprogs"]),
+    need("mkfs.xfs", &["xfsprogs"]),
+    need("xfs_io", &["xfsprogs"]),
+    need("losetup", &["mount"]),
+    need("eatmydata", &["eatmydata"]),
+    need("gnuplot", &["gnuplot-nox"]),
 ];
 
 /// swaks speaks TLS only with the first two; the third makes return addresses, the fourth reads and writes aggregate reports; git send-email reads addresses by the last.

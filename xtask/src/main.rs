@@ -3,11 +3,11 @@
 //! Invariant: what a machine has to check is checked here, so that a person and a build server run the same.
 
 mod bench;
-mod bench_face;
 mod book;
 mod checkout;
 mod ci;
 mod code_map;
+mod crash;
 mod deny;
 mod doc_names;
 mod docs;
@@ -31,13 +31,12 @@ The project's own commands.
   cargo xtask docs [--check]       write the man pages, the configuration reference and the code map, or only compare them
   cargo xtask code-map             write only the code map; builds nothing
   cargo xtask book                 build the documents as a book in target/book, and check its links
-  cargo xtask bench [--rounds N] [--idle] [--full] [--submit] [--guesses] [--history] [--face]
-                                   forward 10 KiB over 100 sessions beside Postfix, and print the ratios; --idle: also
-                                   the memory of idle sessions; --full: instead, with SPF, DKIM, DMARC, return addresses
-                                   and signatures, beside Postfix + OpenDKIM + postsrsd + an SPF daemon; --submit: instead, submission with
-                                   TLS and a login, beside Postfix + Cyrus SASL; --guesses: instead, what 10,000 guesses from as
-                                   many addresses do to honest sessions; --history: instead, what the history costs with 10,000,000
-                                   events, and how fast it answers; --face: instead, what the owner's page and the API cost. Needs root and the bench harness (docs/testing.md)
+  cargo xtask bench [GROUP..] [OPTIONS]
+                                   measure Waypost beside Postfix and older builds (docs/benchmarks.md); --help shows groups and
+                                   options, `guesses`, `history` and `face` among them. Needs root
+  cargo xtask crash [CAMPAIGN..] [OPTIONS]
+                                   kill the server, cut its power, and make its system calls fail, under load; nothing acknowledged
+                                   may be lost (docs/testing.md). --bounded: the part that `ci` runs. Needs root
 ";
 
 fn main() -> ExitCode {
@@ -62,7 +61,8 @@ fn run(arguments: &[String]) -> Result<()> {
         ["docs", "--check"] => docs::check(),
         ["code-map"] => docs::write_code_map(),
         ["book"] => book::check(),
-        ["bench", options @ ..] => bench::run(&bench::Options::parse(options)?),
+        ["bench", options @ ..] => bench::run(options),
+        ["crash", options @ ..] => crash::run(options),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");
             Ok(())

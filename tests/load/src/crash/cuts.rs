@@ -1,0 +1,65 @@
+//! Power cuts: the data directory is on a file system in an image, which is shut down under load without writing its log. What was not synced is gone.
+
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::client::Security;
+use crate::crash::server::Setup;
+use crate::crash::{Campaigns, Report};
+use crate::sink::Behaviour;
+use crate::world::Disk;
+
+/// Size of an image in MiB.
+const DISK_MIB: u64 = 1024;
+
+/// Cuts of the control: it stops as soon as mail is lost.
+const CONTROL_CUTS: u32 = 10;
+
+/// Cuts on ext4 and xfs; returns what must not be.
+pub fn run(campaigns: &Campaigns) -> Result<Vec<String>> {
+    let mut faults = Vec::new();
+    for kind in ["ext4", "xfs"] {
+        let cuts = campaigns.bounded(campaigns.options.cuts, 8);
+        faults.extend(on(campaigns, &format!("cuts, {kind}"), kind, cuts, false)?.faults());
+    }
+    Ok(faults)
+}
+
+/// The same without syncs, which must lose mail.
+pub fn control(campaigns: &Campaigns) -> Result<Vec<String>> {
+    let report = on(campaigns, "control without syncs, ext4", "ext4", CONTROL_CUTS.min(campaigns.options.cuts), true)?;
+    if report.verdict.lost > 0 || report.notes.iter().any(|note| note.contains("did not start")) {
+        return Ok(Vec::new());
+    }
+    Ok(vec!["the control without syncs lost no mail, so the power cuts prove nothing".to_owned()])
+}
+
+fn on(campaigns: &Campaigns, name: &str, kind: &str, cuts: u32, unsynced: bool) -> Result<Report> {
+    let disk = Disk::new(kind, &campaigns.dir, DISK_MIB)?;
+    let setup = Setup { cut_through: false, unsynced, retry_s: 600 };
+    let mut trial = campaigns.trial(name, Some(&disk.at.join("data")), setup)?;
+    trial.sink.behave(Behaviour::REFUSING);
+    trial.server.start()?;
+    let targets = [Security::Plain, Security::Plain, Security::StartTls].map(|security| trial.server.target(&campaigns.world, security));
+    let load = trial.load(&targets);
+    for _ in 0..cuts {
+        // Mostly everything stays in the queue; at times it is on its way out.
+        trial.sink.behave(if trial.dice.roll(10) < 7 { Behaviour::REFUSING } else { Behaviour::MIXED });
+        trial.await_load();
+        disk.cut()?;
+        thread::sleep(Duration::from_millis([0, 10, 200, 500].get(usize::try_from(trial.dice.roll(4))?).copied().unwrap_or_default()));
+        trial.server.kill();
+        disk.unmount()?;
+        disk.mount()?;
+        trial.blows += 1;
+        if let Err(error) = trial.server.start() {
+            trial.notes.push(format!("it did not start after cut {}: {error:#}", trial.blows));
+            break;
+        }
+        trial.progress();
+    }
+    load.end()?;
+    trial.judge()
+}
