@@ -42,7 +42,11 @@ impl Known {
         if let Some(other) = self.whole.get(english) {
             return Some(Cow::Borrowed(other));
         }
-        self.with_any.iter().find_map(|(pieces, other)| Some(Cow::Owned(filled(other, &between(english, pieces)?))))
+        self.with_any.iter().find_map(|(pieces, other)| {
+            // A reason within a text may be known itself.
+            let values = between(english, pieces)?.into_iter().map(|value| self.whole.get(value).copied().unwrap_or(value));
+            Some(Cow::Owned(filled(other, &values.collect::<Vec<_>>())))
+        })
     }
 }
 
@@ -97,6 +101,7 @@ mod tests {
             "请主机商把 192.0.2.1 的 PTR 记录设为 mx.x.test"
         );
         assert_eq!(said(PAGE, "expires in 3 days"), "将在 3 天后过期");
+        assert_eq!(said(PAGE, "has no address: the name does not exist"), "没有地址：此名称不存在");
         for same in ["", "expires in  days", "a text of a stranger {}", "The mailbox is full"] {
             assert_eq!(said(PAGE, same), same);
         }

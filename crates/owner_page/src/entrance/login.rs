@@ -58,16 +58,25 @@ pub(super) async fn show(
         Some(_) => (StatusCode::SEE_OTHER, [(header::LOCATION, local(&wanted.next))]).into_response(),
         None => {
             let passkey = site(&headers).map(|site| get_form(&frame, &entrance, &site, None, &local(&wanted.next)));
-            let content = html! { (form(&frame, "", &wanted.next, None)) @if let Some(passkey) = passkey { (passkey) } };
+            let content =
+                html! { (password_form(&frame, "", &wanted.next)) @if let Some(passkey) = passkey { (passkey) } (first_time(&frame)) };
             page(&frame, StatusCode::OK, "login-title", content)
         }
     }
 }
 
-fn form(frame: &Frame, login: &str, next: &str, wrong: Option<&str>) -> Markup {
+/// Shows the form again, with what was wrong.
+fn form(frame: &Frame, login: &str, next: &str, wrong: &str) -> Markup {
+    html! { (error(frame, wrong)) (password_form(frame, login, next)) (first_time(frame)) }
+}
+
+fn first_time(frame: &Frame) -> Markup {
+    html! { p.quiet { (frame.text.rich("login-first", [("command", html! { code { "waypost web login-link" } })], [])) } }
+}
+
+fn password_form(frame: &Frame, login: &str, next: &str) -> Markup {
     let text = frame.text;
     html! {
-        @if let Some(wrong) = wrong { (error(frame, wrong)) }
         form.card.entrance method="post" action="/login" {
             (hidden("next", &local(next)))
             div.field {
@@ -83,7 +92,6 @@ fn form(frame: &Frame, login: &str, next: &str, wrong: Option<&str>) -> Markup {
             }
             button.primary type="submit" { (text.say("login-submit")) }
         }
-        p.quiet { (text.rich("login-first", [("command", html! { code { "waypost web login-link" } })], [])) }
     }
 }
 
@@ -101,7 +109,7 @@ pub(super) async fn log_in(
     };
     let found = match checked {
         Ok(found) => found,
-        Err(refused) => return Ok(refusal(&frame, refused, |key| form(&frame, &sent.login, &sent.next, Some(key)))),
+        Err(refused) => return Ok(refusal(&frame, refused, |key| form(&frame, &sent.login, &sent.next, key))),
     };
     let admitted =
         Admitted { login: found.login, password: Some(found.credential), how: "password", network: found.network, next: sent.next };

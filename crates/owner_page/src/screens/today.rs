@@ -160,7 +160,7 @@ fn one_cause(screen: &Screen, cause: &HealthCause) -> Markup {
     let finding = |finding: &HealthFinding| {
         html! {
             li {
-                p { (mono(&finding.about)) ": " (whole(&said(text, &finding.found))) }
+                p { (mono(&said(text, &finding.about))) ": " (whole(&said(text, &finding.found))) }
                 @if cause.fix.is_none() { @if let Some(fix) = &finding.fix { (remedy(text, fix)) } }
             }
         }

@@ -50,7 +50,7 @@ fn cause_in_words(text: Text, cause: &HealthCause) -> Markup {
     html! {
         div.cause {
             @for finding in &cause.findings {
-                p { (cut(&finding.about, 100)) ": " (cut(&said(text, &finding.found), 300)) }
+                p { (cut(&said(text, &finding.about), 100)) ": " (cut(&said(text, &finding.found), 300)) }
                 @if let Some(fix) = finding.fix.as_ref().filter(|_| cause.fix.is_none()) { p.hint { "→ " (whole(&said(text, fix))) } }
             }
             @if let Some(why) = &cause.why { p.quiet { (cut(&said(text, why), 300)) } }
