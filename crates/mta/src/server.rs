@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use events::{Event, EventKind, Events, Fact};
-use net::{ClientTls, Clock, Resolver, ServerTls, random_u32};
+use futures_util::future::BoxFuture;
+use net::{ClientTls, Clock, Network, Resolver, ServerTls, TcpDoor, random_u32};
 use store::{DailyKind, Store, StoreError};
-use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -49,6 +49,7 @@ use crate::receive::inbound::Inbound;
 use crate::receive::known_networks::KnownNetworks;
 use crate::receive::listen::{Sessions, bind, listen};
 use crate::receive::own_checks::OwnChecks;
+use crate::receive::pressure::{self, Pressure};
 use crate::reporting::schedule::{self, Reporter};
 use crate::reporting::tally;
 use crate::settings::{Listener, ListenerKind, LiveSettings};
@@ -81,6 +82,8 @@ pub struct Parts {
     pub tls: Option<ServerTls>,
     /// TLS to other servers.
     pub client_tls: ClientTls,
+    /// The network.
+    pub network: Network,
     /// DNS.
     pub resolver: Resolver,
     /// The data directory.
@@ -167,8 +170,12 @@ pub struct Server {
 
 impl Server {
     /// Starts listening and delivering.
-    pub async fn start(parts: Parts) -> Result<Self, StartError> {
-        let bound = bind_all(&parts.listeners)?;
+    pub fn start(parts: Parts) -> BoxFuture<'static, Result<Self, StartError>> {
+        Box::pin(Self::open(parts))
+    }
+
+    async fn open(parts: Parts) -> Result<Self, StartError> {
+        let bound = bind_all(&parts.network, &parts.listeners)?;
         let addresses: Vec<_> = bound.iter().filter_map(|(kind, l)| Some((*kind, l.local_addr().ok()?))).collect();
         let released = parts.store.release_claims(parts.clock.now_ms()).await?;
         if released > 0 {
@@ -183,6 +190,8 @@ impl Server {
         let sessions = Sessions::default();
         let mut tasks = tasks(&dispatch, &outbound, &inbound);
         tasks.push(tokio::spawn(virtual_file::run(outbound.outbox.clone(), letters, reported)));
+        let watched = (inbound.pressure.clone(), sessions.clone(), inbound.shared.settings.clone());
+        tasks.push(tokio::spawn(pressure::watch(watched.0, watched.1, watched.2)));
         for (kind, listener) in bound {
             tasks.push(tokio::spawn(listen(listener, kind, sessions.clone(), inbound.clone())));
         }
@@ -281,7 +290,11 @@ impl Server {
     }
 
     /// Shuts down in order: starts nothing new, waits up to `delivery.shutdown_grace_s` for open deliveries, and requeues the rest.
-    pub async fn shut_down(self) {
+    pub fn shut_down(self) -> BoxFuture<'static, ()> {
+        Box::pin(self.close())
+    }
+
+    async fn close(self) {
         let Outbound { closing, connector, lanes, clock_steps, .. } = &*self.outbound;
         let Shared { settings, store, clock, .. } = &connector.shared;
         closing.begin();
@@ -319,7 +332,7 @@ impl Server {
 
 /// What deliveries use.
 fn outbound(parts: &Parts, own_ports: Vec<u16>) -> Outbound {
-    let Parts { settings, store, live, client_tls, resolver, data, clock, events, .. } = parts;
+    let Parts { settings, store, live, client_tls, network, resolver, data, clock, events, .. } = parts;
     let shared =
         Shared { settings: settings.clone(), store: store.clone(), clock: clock.clone(), directory: live.clone(), events: events.clone() };
     let wake = Wake::default();
@@ -332,6 +345,7 @@ fn outbound(parts: &Parts, own_ports: Vec<u16>) -> Outbound {
         closing: Closing::default(),
         doubts: Arc::default(),
         connector: Connector {
+            network: network.clone(),
             resolver: resolver.clone(),
             tls: client_tls.clone(),
             own_ports,
@@ -368,6 +382,7 @@ async fn inbound(parts: Parts, outbound: &Outbound, dispatch: &Dispatch) -> Resu
         send_limits: Arc::new(SendLimits { counts, outbox: outbox.clone() }),
         tls,
         arriving: ContentQuota::default(),
+        pressure: Pressure::default(),
         known,
         own_checks: OwnChecks::new(shared.clock.clone()),
         bounces: HourlyLimit::default(),
@@ -378,10 +393,10 @@ async fn inbound(parts: Parts, outbound: &Outbound, dispatch: &Dispatch) -> Resu
 }
 
 /// Opens every port, before any mail is accepted.
-fn bind_all(listeners: &[Listener]) -> Result<Vec<(ListenerKind, TcpListener)>, StartError> {
+fn bind_all(network: &Network, listeners: &[Listener]) -> Result<Vec<(ListenerKind, TcpDoor)>, StartError> {
     let mut bound = Vec::with_capacity(listeners.len());
     for listener in listeners {
-        match bind(listener) {
+        match bind(network, listener) {
             Ok(socket) => bound.push((listener.kind, socket)),
             Err(error) if is_family_missing(listener, &error) => {
                 tracing::warn!(address = %listener.address, "this host has no IPv6; not listening there");

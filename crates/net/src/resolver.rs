@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
 use hickory_resolver::net::{DnsError, NetError, NoRecords};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use hickory_resolver::system_conf::read_system_conf;
 use mail::Domain;
-use msgauth::Authenticator;
+use msgauth::{Authenticator, SimulatedDns};
 use policy::{MxRecord, RouteFailure};
 
 use crate::clock::Clock;
@@ -115,6 +116,17 @@ impl Resolver {
         Self::new(servers, Validate::Off, None)
     }
 
+    /// Uses a simulated DNS, without validation.
+    ///
+    /// # Errors
+    /// If the parts that are not used cannot be set up.
+    pub fn simulated(dns: Arc<dyn SimulatedDns>) -> Result<Self, ResolverError> {
+        let config = ResolverConfig::from_parts(None, vec![], vec![]);
+        let validation = Validation::new(Validate::Off, None, &config, &ResolverOpts::default())?;
+        let asks = Authenticator::simulated(dns).map_err(|e| ResolverError::Setup(e.to_string()))?;
+        Ok(Self { asks, validation, lookups: Arc::default() })
+    }
+
     fn with(config: ResolverConfig, mut options: ResolverOpts, validate: Validate, anchor: Option<&Path>) -> Result<Self, ResolverError> {
         set(&mut options);
         let validation = Validation::new(validate, anchor, &config, &options)?;
@@ -133,8 +145,8 @@ impl Resolver {
     }
 
     /// Where DNSSEC validation takes place; probes if that is not known.
-    pub async fn validator(&self) -> Validator {
-        self.validation.validator().await
+    pub fn validator(&self) -> BoxFuture<'_, Validator> {
+        Box::pin(self.validation.validator())
     }
 
     /// Where DNSSEC validation takes place, as far as known without a query.
@@ -146,7 +158,12 @@ impl Resolver {
         self.lookup_fqdn(&format!("{name}."), kind).await
     }
 
-    async fn lookup_fqdn(&self, name: &str, kind: RecordType) -> Result<ValidatedRecords, RouteFailure> {
+    /// Boxed: otherwise each crate that awaits a lookup compiles validation and resolver again.
+    fn lookup_fqdn<'a>(&'a self, name: &'a str, kind: RecordType) -> BoxFuture<'a, Result<ValidatedRecords, RouteFailure>> {
+        Box::pin(self.find(name, kind))
+    }
+
+    async fn find(&self, name: &str, kind: RecordType) -> Result<ValidatedRecords, RouteFailure> {
         let fqdn = Name::from_ascii(name).map_err(|e| RouteFailure::Temporary(e.to_string()))?;
         let begin_ms = Clock::system().steady_ms();
         let found = tokio::time::timeout(DEADLINE, self.ask(&fqdn, kind)).await;

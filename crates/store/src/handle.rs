@@ -3,7 +3,6 @@
 //! Invariant: one process at a time owns the data directory (an exclusive lock on its file `lock`), so that no two processes
 //! deliver the same mail.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,13 +13,17 @@ use rusqlite::Connection;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::batches::{BatchCounts, Batches};
+use crate::checkpoint::run_checkpoints;
 use crate::content::{Content, Spool};
 use crate::data_dir::{self, DataDir, Swept};
 use crate::error::StoreError;
+use crate::journal::Journal;
+use crate::operation::{Operation, WriteJob, WriteOutcome};
 use crate::room::Room;
+use crate::simulated_disk::{self, SimulatedDisk};
 use crate::sqlite::{self, QueueLoad};
 use crate::threads::Threads;
-use crate::writer::{LINE_MAX, Operation, WriteJob, WriteOutcome, Writer, run_checkpoints};
+use crate::writer::{LINE_MAX, Writer};
 
 /// Maximum queries that wait for the reader.
 const READ_LINE_MAX: usize = 1024;
@@ -28,7 +31,8 @@ const READ_LINE_MAX: usize = 1024;
 /// The last answer about what waits, and until when it is used, in Unix milliseconds.
 type KnownLoad = Arc<Mutex<Option<(i64, Arc<QueueLoad>)>>>;
 
-type Query = Box<dyn FnOnce(&Connection) + Send>;
+/// A query of the database.
+pub(crate) type Query = Box<dyn FnOnce(&Connection) + Send>;
 
 /// The store. Clones share it; the last one closes it.
 #[derive(Debug, Clone)]
@@ -40,21 +44,37 @@ pub struct Store {
     batches: Arc<Batches>,
     pub(crate) load: KnownLoad,
     threads: Threads,
-    _owner: Arc<Owner>,
+    /// The last field, so that it is dropped when no operation can be sent any more.
+    owner: Arc<Owner>,
 }
 
 /// Stops the threads when the last handle is dropped.
 #[derive(Debug)]
 struct Owner {
     stop: Arc<AtomicBool>,
-    checkpoints: thread::Thread,
-    _lock: File,
+    /// The threads that a stop wakes; none on a simulated disk.
+    writer: Option<thread::Thread>,
+    checkpoints: Option<thread::Thread>,
 }
 
 impl Drop for Owner {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        self.checkpoints.unpark();
+        self.wake_writer();
+        self.checkpoints.iter().for_each(thread::Thread::unpark);
+    }
+}
+
+impl Owner {
+    /// Has the writer look at its line.
+    fn wake_writer(&self) {
+        self.writer.iter().for_each(thread::Thread::unpark);
+    }
+}
+
+fn run_queries(db: &Connection, mut line: mpsc::Receiver<Query>) {
+    while let Some(query) = line.blocking_recv() {
+        query(db);
     }
 }
 
@@ -65,36 +85,58 @@ impl Store {
     /// [`StoreError::InUse`] if another process has it open; [`StoreError::DatabaseLost`] if its database is missing but other state of it exists;
     /// [`StoreError::Full`] if the disk has no room.
     pub fn open(data: &Path) -> Result<Self, StoreError> {
-        Self::open_here(data).map_err(|error| error.or_full(data))
+        Self::open_here(data, None).map_err(|error| error.or_full(data))
     }
 
-    fn open_here(data: &Path) -> Result<Self, StoreError> {
+    /// Opens the data directory on a simulated disk: the store has no threads and works on the runtime of the caller.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_simulated(data: &Path, disk: Arc<dyn SimulatedDisk>) -> Result<Self, StoreError> {
+        Self::open_here(data, Some(disk)).map_err(|error| error.or_full(data))
+    }
+
+    fn open_here(data: &Path, disk: Option<Arc<dyn SimulatedDisk>>) -> Result<Self, StoreError> {
         let directory = DataDir::take(data)?;
         let room = Arc::new(Room::open(data)?);
         let writer_db = sqlite::open_writer(data)?;
         directory.mark()?;
+        let content = Arc::new(directory.content.clone());
+        let journal = Journal::open(&writer_db, data, content.clone(), &room)?;
         QueueId::start_above(sqlite::highest_id(&writer_db)?);
         let log = data.join(format!("{}-wal", sqlite::DATABASE));
         let (writes, write_line) = mpsc::channel(LINE_MAX);
-        let (reads, mut read_line) = mpsc::channel::<Query>(READ_LINE_MAX);
+        let (reads, read_line) = mpsc::channel::<Query>(READ_LINE_MAX);
         let reader = sqlite::open_reader(data)?;
         let checkpoint_db = Connection::open(data.join(sqlite::DATABASE))?;
-        let content = Arc::new(directory.content);
         let stop = Arc::new(AtomicBool::new(false));
         let threads = Threads::default();
         let batches = Arc::new(Batches::default());
         let (to_content, to_room) = (content.clone(), room.clone());
-        let writer = Writer { db: writer_db, content: to_content, log: log.clone(), room: to_room, batches: batches.clone() };
-        threads.start("store-write", move || writer.run(write_line))?;
-        threads.start("store-read", move || {
-            while let Some(query) = read_line.blocking_recv() {
-                query(&reader);
+        let writer = Writer {
+            db: writer_db,
+            content: to_content,
+            log: log.clone(),
+            room: to_room,
+            batches: batches.clone(),
+            journal,
+            lock: directory.lock,
+            fails_next: false,
+        };
+        let (writer, checkpoints) = match disk {
+            Some(disk) => {
+                simulated_disk::start(disk, (writer, write_line), (reader, read_line));
+                (None, None)
             }
-        })?;
-        let (stopped, kept) = (stop.clone(), room.clone());
-        let checkpoints = threads.start("store-log", move || run_checkpoints(checkpoint_db, log, stopped, kept))?;
-        let owner = Owner { stop, checkpoints, _lock: directory.lock };
-        Ok(Self { writes, reads, content, room, batches, load: KnownLoad::default(), threads, _owner: Arc::new(owner) })
+            None => {
+                let writer = threads.start("store-write", move || writer.run(write_line))?;
+                threads.start("store-read", move || run_queries(&reader, read_line))?;
+                let (stopped, kept) = (stop.clone(), room.clone());
+                (Some(writer), Some(threads.start("store-log", move || run_checkpoints(checkpoint_db, log, stopped, kept))?))
+            }
+        };
+        let owner = Owner { stop, writer, checkpoints };
+        Ok(Self { writes, reads, content, room, batches, load: KnownLoad::default(), threads, owner: Arc::new(owner) })
     }
 
     /// Waits until a thread of the store panics, and returns its name. Nothing can be acknowledged from then on: the process must restart.
@@ -108,6 +150,7 @@ impl Store {
     /// # Errors
     /// If the directory or the database cannot be read, or a file cannot be moved.
     pub async fn sweep_orphans(&self, now_ms: i64) -> Result<Swept, StoreError> {
+        self.move_journal().await?;
         let content = self.content.clone();
         self.read(move |db| data_dir::sweep(db, &content, now_ms)).await
     }
@@ -155,8 +198,18 @@ impl Store {
     /// # Errors
     /// [`StoreError::Corrupt`] if it is missing, of another size, or damaged.
     pub async fn content(&self, message: QueueId) -> Result<Content, StoreError> {
-        let directory = self.content.clone();
-        let content = self.read(move |db| sqlite::load_content(db, &directory, message)).await?;
+        let read = || {
+            let directory = self.content.clone();
+            self.read(move |db| sqlite::load_content(db, &directory, message))
+        };
+        let content = match read().await {
+            // Only mail that was claimed before is in the database for sure.
+            Err(StoreError::Corrupt(_)) => {
+                self.move_journal().await?;
+                read().await?
+            }
+            other => other?,
+        };
         if content.file.is_none() {
             return Ok(content);
         }
@@ -177,7 +230,27 @@ impl Store {
     pub(crate) async fn write(&self, operation: Operation) -> Result<WriteOutcome, StoreError> {
         let (answer, result) = oneshot::channel();
         self.writes.send(WriteJob { operation, answer }).await.map_err(|_| StoreError::Closed)?;
+        self.owner.wake_writer();
         result.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Moves what the journal holds to the database. Until the next commit, the database and the content files have the whole queue.
+    ///
+    /// # Errors
+    /// If the database cannot be written.
+    pub async fn move_journal(&self) -> Result<(), StoreError> {
+        self.write(Operation::Move { only_settlements: false }).await.map(drop)
+    }
+
+    /// Runs a query that shows the queue. If the journal cannot be moved, it shows what the database has.
+    pub(crate) async fn read_queue<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        if let Err(error) = self.move_journal().await {
+            tracing::warn!(%error, "mail under way is not shown: the journal cannot be moved to the database");
+        }
+        self.read(query).await
     }
 
     pub(crate) async fn count(&self, operation: Operation) -> Result<u64, StoreError> {

@@ -5,7 +5,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use net::{ClientTls, Clock, Resolver};
+use futures_util::future::BoxFuture;
+use net::{ClientTls, Clock, Network, Resolver};
 use store::Store;
 
 use crate::accept::inbound_report::ReadingLimit;
@@ -94,7 +95,11 @@ impl Explainer {
     }
 
     /// Explains a message.
-    pub async fn explain(&self, request: ExplainRequest) -> Explanation {
+    pub fn explain(&self, request: ExplainRequest) -> BoxFuture<'_, Explanation> {
+        Box::pin(self.explained(request))
+    }
+
+    async fn explained(&self, request: ExplainRequest) -> Explanation {
         let snapshot = Snapshot { settings: self.shared.settings.load_full(), directory: self.shared.directory.refreshed().await };
         let question = Question::of(self, request).await;
         let mut explanation = Explanation {
@@ -132,6 +137,7 @@ impl Explainer {
         };
         Connector {
             shared: self.shared.clone(),
+            network: Network::system(),
             resolver: self.resolver.clone(),
             tls: self.tls.clone(),
             own_ports,

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mail::Reply;
+use net::{Network, Tcp, TcpDoor};
 use parking_lot::Mutex;
 use socket2::{Domain as Family, Protocol, Socket, Type};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
 use crate::receive::inbound::Inbound;
 use crate::receive::session::SessionDriver;
@@ -30,7 +31,11 @@ const BACKLOG: i32 = 1024;
 const REST: Duration = Duration::from_millis(200);
 
 /// Opens a listener.
-pub(crate) fn bind(listener: &Listener) -> std::io::Result<TcpListener> {
+pub(crate) fn bind(network: &Network, listener: &Listener) -> std::io::Result<TcpDoor> {
+    network.listen(listener.address, || bind_here(listener))
+}
+
+fn bind_here(listener: &Listener) -> std::io::Result<TcpListener> {
     let family = if listener.address.is_ipv6() { Family::IPV6 } else { Family::IPV4 };
     let socket = Socket::new(family, Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
@@ -100,6 +105,12 @@ impl Sessions {
         self.0.lock().shares.total()
     }
 
+    /// Whether unknown clients use most of their share.
+    pub fn is_crowded(&self, limits: &Limits) -> bool {
+        let counts = self.0.lock();
+        [Rank::Stranger, Rank::Newcomer].into_iter().any(|rank| counts.shares.is_crowded(rank, limits.sessions))
+    }
+
     /// Number of open sessions of each kind of listener.
     pub fn by_kind(&self) -> [(&'static str, usize); 4] {
         let counts = self.0.lock();
@@ -143,12 +154,13 @@ impl Drop for SessionPlace {
 }
 
 /// Accepts connections until shutdown.
-pub(crate) async fn listen(listener: TcpListener, kind: ListenerKind, sessions: Sessions, inbound: Arc<Inbound>) {
+pub(crate) async fn listen(listener: TcpDoor, kind: ListenerKind, sessions: Sessions, inbound: Arc<Inbound>) {
     let mut closing = inbound.closing.subscribe();
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            biased;
             _ = closing.wait_for(|c| *c) => return,
+            accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok((tcp, peer)) => {
@@ -162,11 +174,15 @@ pub(crate) async fn listen(listener: TcpListener, kind: ListenerKind, sessions: 
     }
 }
 
-async fn session(tcp: TcpStream, peer: SocketAddr, kind: ListenerKind, sessions: Sessions, inbound: Arc<Inbound>) {
+async fn session(tcp: Tcp, peer: SocketAddr, kind: ListenerKind, sessions: Sessions, inbound: Arc<Inbound>) {
     let client = peer.ip().to_canonical();
     let limits = inbound.shared.settings.load().limits.clone();
     let who = inbound.known.claimant(client, kind, inbound.shared.clock.now_ms());
-    let (place, refusal) = match sessions.enter(who, kind, &limits) {
+    let entered = match inbound.pressure.is_over_budget() && who.rank != Rank::Account {
+        true => Err(Reply::new(421, (4, 3, 2), "the server is short of memory; try again later")),
+        false => sessions.enter(who, kind, &limits),
+    };
+    let (place, refusal) = match entered {
         Ok(place) => (Some(place), None),
         Err(reply) => (None, Some(reply)),
     };
@@ -174,7 +190,7 @@ async fn session(tcp: TcpStream, peer: SocketAddr, kind: ListenerKind, sessions:
         session_log::connection_refused(&inbound.shared, Party::unknown(client, kind), reply);
     }
     // Small replies must not wait for the client's acknowledgement of the one before.
-    if tcp.set_nodelay(true).is_err() {
+    if tcp.set_nodelay().is_err() {
         return;
     }
     let (stream, secured) = if matches!(kind, ListenerKind::Submissions | ListenerKind::ByCertificate) {

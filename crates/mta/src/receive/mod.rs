@@ -8,6 +8,7 @@ pub mod inbound;
 pub mod known_networks;
 pub mod listen;
 pub mod own_checks;
+pub mod pressure;
 pub mod rcpt;
 pub mod sender;
 pub mod session;

@@ -4,14 +4,16 @@
 
 use std::time::Duration;
 
-use net::Service;
+use net::{Service, Tcp};
 use sasl::{Binding, BindingKind};
-use tokio::net::TcpStream;
 
 use crate::receive::inbound::Inbound;
 use crate::receive::session_log::{self, Party};
 use crate::settings::ListenerKind;
 use crate::support::stream::Stream;
+
+/// Maximum duration of a handshake under stress.
+const STRESSED: Duration = Duration::from_secs(10);
 
 /// The TLS of a session.
 #[derive(Debug, Clone, Default)]
@@ -25,9 +27,10 @@ pub(crate) struct TlsSession {
 }
 
 /// Performs the handshake; `None` if it fails, which is logged.
-pub(super) async fn handshake(tcp: TcpStream, party: Party<'_>, inbound: &Inbound) -> Option<(Stream, TlsSession)> {
+pub(super) async fn handshake(tcp: Tcp, party: Party<'_>, inbound: &Inbound) -> Option<(Stream, TlsSession)> {
     let tls = inbound.tls.as_ref()?;
     let limit = Duration::from_secs(inbound.shared.settings.load().limits.handshake_timeout_s);
+    let limit = if inbound.pressure.is_stressed() { limit.min(STRESSED) } else { limit };
     let service = if party.kind == ListenerKind::ByCertificate { Service::ByCertificate } else { Service::Smtp };
     match tokio::time::timeout(limit, tls.acceptor(service).accept(tcp)).await.ok()? {
         Ok(accepted) => {

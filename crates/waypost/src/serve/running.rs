@@ -14,8 +14,9 @@ use mta::passwords::PasswordKey;
 use mta::settings::LiveSettings;
 use mta::{LiveDirectory, Parts, Releaser, Server};
 use net::acme::Challenges;
-use net::{ClientTls, Clock, Resolver, ServerTls};
+use net::{ClientTls, Clock, Network, Resolver, ServerTls};
 use public_http::PublicHttp;
+use sandbox::Needs;
 use store::Store;
 
 use super::certificates::{ServerCertificates, server_tls};
@@ -88,6 +89,7 @@ impl OpenServer {
             password_key: self.password_key.clone(),
             tls: self.tls.clone(),
             client_tls: self.client_tls.clone(),
+            network: Network::system(),
             resolver: self.resolver.clone(),
             data: config.file.data_dir.clone(),
             clock: self.clock.clone(),
@@ -110,8 +112,8 @@ impl OpenServer {
 }
 
 impl Running {
-    /// Opens everything that the server needs, then starts to listen.
-    pub async fn start(config: &Config) -> Result<Self> {
+    /// Opens everything that the server needs, then starts to listen. `granted` is what the process is restricted to, if it is.
+    pub async fn start(config: &Config, granted: Option<Needs>) -> Result<Self> {
         let opened = OpenServer::open(config).await?;
         let (observers, pending_notices) = Observers::start(config, &opened.clock).await?;
         let OpenServer { clock, store, settings, live, .. } = &opened;
@@ -124,7 +126,7 @@ impl Running {
             clock.clone(),
             observers.events.clone(),
         );
-        let reloader = Arc::new(Reloader::new(config, settings.clone(), live.clone(), shown.clone(), certificates.clone()));
+        let reloader = Arc::new(Reloader::new(config, granted, settings.clone(), live.clone(), shown.clone(), certificates.clone()));
         let server = Server::start(opened.parts(config, &observers)).await?;
         let scraper = opened.scraper(&server, &certificates, &observers);
         let metrics = metrics::listen(config, &scraper).await?;
