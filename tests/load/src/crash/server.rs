@@ -144,6 +144,11 @@ impl Server {
         self.child.as_ref().map_or(0, Child::id)
     }
 
+    /// SIGSTOP: what is in a system call ends it and does not return from it.
+    pub fn halt(&self) -> Result<()> {
+        run_in(Command::new("kill").args(["-STOP", &self.id().to_string()]))
+    }
+
     /// SIGKILL.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
