@@ -9,11 +9,11 @@ use std::time::{Duration, SystemTime};
 use aws_lc_rs::digest::{Context, SHA256};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hickory_resolver::TokioResolver;
 use mail::evidence::ArcResult;
 use mail::{Field, Fields, Tags, header_len};
 
 use crate::canonical::{self, Form};
+use crate::dns::Dns;
 use crate::keys::Keys;
 
 /// Maximum sets of a chain (RFC 8617 s.4.2.1).
@@ -47,7 +47,7 @@ pub(crate) fn is_chained(header: &[u8]) -> bool {
 }
 
 /// Fetches the keys of the chain in this header section; the chain fails if one is missing after `wait`.
-pub(crate) async fn keys(dns: &TokioResolver, header: &[u8], wait: Duration) -> Keys {
+pub(crate) async fn keys(dns: &Dns, header: &[u8], wait: Duration) -> Keys {
     let chain = chain(header).unwrap_or_default();
     let newest = chain.last().map(|link| key_name(&link.signature.1));
     Keys::fetch(dns, chain.iter().map(|link| key_name(&link.seal.1)).chain(newest), wait).await

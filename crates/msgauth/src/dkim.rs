@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hickory_resolver::TokioResolver;
 use mail::evidence::{DkimCheck, DkimResult};
 use mail::{Domain, Field, Fields, Tags, without_blanks_before_colons};
 use mail_auth::dkim::{Canonicalization, DkimError, Signature};
 use mail_auth::{AuthenticatedMessage, Error, MessageAuthenticator, Parameters};
 
 use crate::canonical::{self, Form};
+use crate::dns::Dns;
 use crate::keys::Keys;
 
 /// Maximum signatures that are verified.
@@ -29,7 +29,7 @@ pub(crate) fn is_signed(header: &[u8]) -> bool {
 }
 
 /// Fetches the keys of the signatures in this header section; a key that is missing after `wait` is a temporary error.
-pub(crate) async fn keys(dns: &TokioResolver, header: &[u8], wait: Duration) -> Keys {
+pub(crate) async fn keys(dns: &Dns, header: &[u8], wait: Duration) -> Keys {
     let candidates: Vec<Candidate> = signatures(header).iter().take(SIGNATURES_MAX).map(Candidate::read).collect();
     Keys::fetch(dns, candidates.iter().filter(|candidate| candidate.end.is_none()).map(Candidate::key_name), wait).await
 }

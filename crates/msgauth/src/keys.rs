@@ -12,7 +12,6 @@ use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{ED25519, RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hickory_resolver::TokioResolver;
 use mail::dkim_key::KeyRecord;
 use mail::evidence::DkimResult;
 use mail_auth::dkim::DomainKey;
@@ -21,6 +20,7 @@ use mail_auth::hickory_resolver::proto::op::ResponseCode;
 use mail_auth::{DnsCache, DnsError, Error, NoCache, ResolverCache, TxtRecord};
 use tokio::task::JoinSet;
 
+use crate::dns::Dns;
 use crate::lookup::{Answer, Lookup as _, Missing};
 
 /// Minimum length of an RSA key (RFC 8301 s.3.2).
@@ -42,7 +42,7 @@ pub(crate) struct Keys {
 
 impl Keys {
     /// Fetches the keys of these names, all at once, for at most `wait`.
-    pub async fn fetch(dns: &TokioResolver, names: impl IntoIterator<Item = String>, wait: Duration) -> Self {
+    pub async fn fetch(dns: &Dns, names: impl IntoIterator<Item = String>, wait: Duration) -> Self {
         let mut keys = Self::default();
         let mut asked = JoinSet::new();
         for name in names {

@@ -8,6 +8,7 @@ mod arc;
 mod canonical;
 mod dkim;
 mod dmarc;
+mod dns;
 mod iprev;
 mod key;
 mod keys;
@@ -19,15 +20,16 @@ mod spf_client;
 use std::fmt;
 use std::future::Future;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ResolverConfig, ResolverOpts};
 use mail::AddressList;
 use mail::evidence::{ArcResult, DkimCheck, DmarcRecord, Evidence, IprevResult, SpfCheck, SpfResult};
 use mail_auth::MessageAuthenticator;
 use tokio::time::timeout;
 
+pub use dns::{Answering, Dns, SimulatedDns};
 pub use key::{Algorithm, KeyError, KeyPair, record};
 pub use sign::Signer;
 pub use spf::SpfTerm;
@@ -41,7 +43,11 @@ const ALIGNMENT_DEADLINE: Duration = Duration::from_secs(3);
 
 /// Authenticates messages; owns the resolver of the process. Clones share it.
 #[derive(Clone)]
-pub struct Authenticator(MessageAuthenticator);
+pub struct Authenticator {
+    /// Verifies signatures; its own resolver is not used.
+    verifier: MessageAuthenticator,
+    dns: Dns,
+}
 
 /// DNS gave no answer.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
@@ -84,12 +90,22 @@ impl fmt::Debug for Authenticator {
 impl Authenticator {
     /// Sets up the resolver.
     pub fn new(config: ResolverConfig, options: ResolverOpts) -> Result<Self, SetupError> {
-        MessageAuthenticator::new(config, options).map(Self).map_err(|e| SetupError(e.to_string()))
+        let verifier = MessageAuthenticator::new(config, options).map_err(|e| SetupError(e.to_string()))?;
+        Ok(Self { dns: Dns::System(Arc::new(verifier.resolver().clone())), verifier })
+    }
+
+    /// Uses a simulated DNS.
+    ///
+    /// # Errors
+    /// As [`Authenticator::new`].
+    pub fn simulated(dns: Arc<dyn SimulatedDns>) -> Result<Self, SetupError> {
+        let unused = Self::new(ResolverConfig::from_parts(None, vec![], vec![]), ResolverOpts::default())?;
+        Ok(Self { dns: Dns::Simulated(dns), ..unused })
     }
 
     /// The resolver, for other lookups.
-    pub fn resolver(&self) -> &TokioResolver {
-        self.0.resolver()
+    pub fn resolver(&self) -> &Dns {
+        &self.dns
     }
 
     /// Evaluates a message in memory.
@@ -126,7 +142,7 @@ impl Authenticator {
 
         let (dkim, arc) = if dkim::is_signed(header) || arc::is_chained(header) {
             let whole = whole.await?;
-            (dkim::verify(&self.0, whole.as_ref(), &dkim_keys).await, arc::verify(whole.as_ref(), &arc_keys))
+            (dkim::verify(&self.verifier, whole.as_ref(), &dkim_keys).await, arc::verify(whole.as_ref(), &arc_keys))
         } else {
             (Vec::new(), ArcResult::None)
         };
@@ -205,7 +221,7 @@ impl Authenticator {
 
     /// Verifies the DKIM signatures of a message with these keys, without DNS.
     pub async fn verify_dkim_with(&self, message: &[u8], keys: &DkimKeys) -> Vec<DkimCheck> {
-        dkim::verify(&self.0, message, &keys.0).await
+        dkim::verify(&self.verifier, message, &keys.0).await
     }
 }
 

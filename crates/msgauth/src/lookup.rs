@@ -7,9 +7,10 @@ use std::fmt::Write as _;
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use hickory_resolver::TokioResolver;
 use hickory_resolver::net::{DnsError, NetError, NoRecords};
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
+
+use crate::dns::Dns;
 
 /// Why there are no records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +82,7 @@ pub(crate) fn reverse_name(address: IpAddr) -> String {
     name
 }
 
-async fn records<T>(resolver: &TokioResolver, name: &str, kind: RecordType, pick: impl Fn(&RData) -> Option<T> + Send) -> Answer<T> {
+async fn records<T>(resolver: &Dns, name: &str, kind: RecordType, pick: impl Fn(&RData) -> Option<T> + Send) -> Answer<T> {
     let Some(name) = fqdn(name) else { return Err(Missing::Record) };
     let lookup = resolver.lookup(name, kind).await.map_err(|e| missing(&e))?;
     let found: Vec<T> = lookup.answers().iter().filter_map(|record| pick(&record.data)).collect();
@@ -111,7 +112,7 @@ fn text_of(name: &Name) -> String {
     text.trim_end_matches('.').to_ascii_lowercase()
 }
 
-impl Lookup for TokioResolver {
+impl Lookup for Dns {
     async fn txt(&self, name: &str) -> Answer<Vec<u8>> {
         let joined = |data: &RData| if let RData::TXT(txt) = data { Some(txt.txt_data.concat()) } else { None };
         records(self, name, RecordType::TXT, joined).await

@@ -9,9 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use events::{Event, EventKind, Events, Fact};
-use net::{ClientTls, Clock, Resolver, ServerTls, random_u32};
+use net::{ClientTls, Clock, Network, Resolver, ServerTls, TcpDoor, random_u32};
 use store::{DailyKind, Store, StoreError};
-use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -80,6 +79,8 @@ pub struct Parts {
     pub tls: Option<ServerTls>,
     /// TLS to other servers.
     pub client_tls: ClientTls,
+    /// The network.
+    pub network: Network,
     /// DNS.
     pub resolver: Resolver,
     /// The data directory.
@@ -167,7 +168,7 @@ pub struct Server {
 impl Server {
     /// Starts listening and delivering.
     pub async fn start(parts: Parts) -> Result<Self, StartError> {
-        let bound = bind_all(&parts.listeners)?;
+        let bound = bind_all(&parts.network, &parts.listeners)?;
         let addresses: Vec<_> = bound.iter().filter_map(|(kind, l)| Some((*kind, l.local_addr().ok()?))).collect();
         let released = parts.store.release_claims(parts.clock.now_ms()).await?;
         if released > 0 {
@@ -313,7 +314,7 @@ impl Server {
 
 /// What deliveries use.
 fn outbound(parts: &Parts, own_ports: Vec<u16>) -> Outbound {
-    let Parts { settings, store, live, client_tls, resolver, data, clock, events, .. } = parts;
+    let Parts { settings, store, live, client_tls, network, resolver, data, clock, events, .. } = parts;
     let shared =
         Shared { settings: settings.clone(), store: store.clone(), clock: clock.clone(), directory: live.clone(), events: events.clone() };
     let wake = Wake::default();
@@ -326,6 +327,7 @@ fn outbound(parts: &Parts, own_ports: Vec<u16>) -> Outbound {
         closing: Closing::default(),
         doubts: Arc::default(),
         connector: Connector {
+            network: network.clone(),
             resolver: resolver.clone(),
             tls: client_tls.clone(),
             own_ports,
@@ -371,10 +373,10 @@ async fn inbound(parts: Parts, outbound: &Outbound, dispatch: &Dispatch) -> Resu
 }
 
 /// Opens every port, before any mail is accepted.
-fn bind_all(listeners: &[Listener]) -> Result<Vec<(ListenerKind, TcpListener)>, StartError> {
+fn bind_all(network: &Network, listeners: &[Listener]) -> Result<Vec<(ListenerKind, TcpDoor)>, StartError> {
     let mut bound = Vec::with_capacity(listeners.len());
     for listener in listeners {
-        match bind(listener) {
+        match bind(network, listener) {
             Ok(socket) => bound.push((listener.kind, socket)),
             Err(error) if is_family_missing(listener, &error) => {
                 tracing::warn!(address = %listener.address, "this host has no IPv6; not listening there");

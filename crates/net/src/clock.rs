@@ -1,4 +1,4 @@
-//! The clock: wall time and waiting, real or simulated.
+//! The clock: wall time and waiting, real, simulated, or that of a runtime whose time may be paused.
 //!
 //! Invariant: no other file of the project reads the system's clock (clippy.toml forbids it).
 
@@ -16,6 +16,7 @@ pub struct Clock(ClockKind);
 enum ClockKind {
     System,
     SimulatedClock(Arc<SimulatedClock>),
+    RuntimeClock(Arc<RuntimeClock>),
 }
 
 #[derive(Debug)]
@@ -24,6 +25,21 @@ struct SimulatedClock {
     /// The sum of all clock steps.
     set_ms: AtomicI64,
     moved: Notify,
+}
+
+/// The time of the runtime, which tokio can pause: it then moves on when every task waits.
+#[derive(Debug)]
+struct RuntimeClock {
+    start: tokio::time::Instant,
+    start_ms: i64,
+    /// The sum of all clock steps.
+    set_ms: AtomicI64,
+}
+
+impl RuntimeClock {
+    fn elapsed_ms(&self) -> i64 {
+        i64::try_from(self.start.elapsed().as_millis()).unwrap_or(i64::MAX)
+    }
 }
 
 impl Clock {
@@ -41,6 +57,13 @@ impl Clock {
         })))
     }
 
+    /// A clock that shows `now_ms` now, and moves with the time of the runtime.
+    #[allow(clippy::disallowed_methods)] // the runtime's time is what this clock shows
+    pub fn of_runtime(now_ms: i64) -> Self {
+        let start = tokio::time::Instant::now();
+        Self(ClockKind::RuntimeClock(Arc::new(RuntimeClock { start, start_ms: now_ms, set_ms: AtomicI64::new(0) })))
+    }
+
     /// Advances a simulated clock; the system clock ignores it.
     pub fn advance(&self, by: Duration) {
         if let ClockKind::SimulatedClock(simulated) = &self.0 {
@@ -51,6 +74,9 @@ impl Clock {
 
     /// Steps a simulated clock, forward or back, as an operator or NTP does; the system clock ignores it.
     pub fn set_by_ms(&self, by_ms: i64) {
+        if let ClockKind::RuntimeClock(runtime) = &self.0 {
+            runtime.set_ms.fetch_add(by_ms, Ordering::SeqCst);
+        }
         if let ClockKind::SimulatedClock(simulated) = &self.0 {
             simulated.set_ms.fetch_add(by_ms, Ordering::SeqCst);
             simulated.now_ms.fetch_add(by_ms, Ordering::SeqCst);
@@ -67,6 +93,7 @@ impl Clock {
                 i64::try_from(START.elapsed().as_millis()).unwrap_or(i64::MAX)
             }
             ClockKind::SimulatedClock(simulated) => simulated.now_ms.load(Ordering::SeqCst) - simulated.set_ms.load(Ordering::SeqCst),
+            ClockKind::RuntimeClock(runtime) => runtime.start_ms + runtime.elapsed_ms(),
         }
     }
 
@@ -78,6 +105,7 @@ impl Clock {
                 .duration_since(std::time::UNIX_EPOCH)
                 .map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)),
             ClockKind::SimulatedClock(simulated) => simulated.now_ms.load(Ordering::SeqCst),
+            ClockKind::RuntimeClock(runtime) => runtime.start_ms + runtime.elapsed_ms() + runtime.set_ms.load(Ordering::SeqCst),
         }
     }
 
@@ -89,7 +117,7 @@ impl Clock {
     /// Waits until the wall clock shows that time, but at most for `at_most`, so that a clock step is noticed.
     pub async fn sleep_until_ms(&self, until_ms: i64, at_most: Duration) {
         match &self.0 {
-            ClockKind::System => {
+            ClockKind::System | ClockKind::RuntimeClock(_) => {
                 let wait_ms = u64::try_from(until_ms - self.now_ms()).unwrap_or(0);
                 tokio::time::sleep(Duration::from_millis(wait_ms).min(at_most)).await;
             }

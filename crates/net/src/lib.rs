@@ -18,10 +18,12 @@ mod key_pin;
 mod leaf;
 mod lookups;
 mod mta_sts_policy;
+mod network;
 mod random;
 mod report_upload;
 mod resolver;
 mod self_signed;
+mod simulation;
 mod srs_mac;
 mod stub;
 mod tls;
@@ -43,10 +45,12 @@ pub use key_pin::KeyPin;
 pub use leaf::Leaf;
 pub use lookups::LookupCounts;
 pub use mta_sts_policy::fetch_mta_sts_policy;
+pub use network::{Connecting, Network, SimulatedNetwork, SimulatedTcp, Tcp, TcpDoor};
 pub use random::{random_bytes, random_u32};
 pub use report_upload::{ReportUpload, upload_report};
 pub use resolver::{DnsRecords, HostAddresses, Resolver, ResolverError};
 pub use self_signed::self_signed;
+pub use simulation::simulate;
 pub use srs_mac::srs_mac;
 pub use tls::{
     ACME_TLS, Accepted, Acceptor, CertificateInUse, CertificateOrigin, CertificateSources, PairFiles, ServerTls, Service, TlsError,

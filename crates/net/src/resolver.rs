@@ -13,7 +13,7 @@ use hickory_resolver::net::{DnsError, NetError, NoRecords};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use hickory_resolver::system_conf::read_system_conf;
 use mail::Domain;
-use msgauth::Authenticator;
+use msgauth::{Authenticator, SimulatedDns};
 use policy::{MxRecord, RouteFailure};
 
 use crate::clock::Clock;
@@ -113,6 +113,17 @@ impl Resolver {
     /// Uses these servers, without validation.
     pub fn of_servers(servers: &[SocketAddr]) -> Result<Self, ResolverError> {
         Self::new(servers, Validate::Off, None)
+    }
+
+    /// Uses a simulated DNS, without validation.
+    ///
+    /// # Errors
+    /// If the parts that are not used cannot be set up.
+    pub fn simulated(dns: Arc<dyn SimulatedDns>) -> Result<Self, ResolverError> {
+        let config = ResolverConfig::from_parts(None, vec![], vec![]);
+        let validation = Validation::new(Validate::Off, None, &config, &ResolverOpts::default())?;
+        let asks = Authenticator::simulated(dns).map_err(|e| ResolverError::Setup(e.to_string()))?;
+        Ok(Self { asks, validation, lookups: Arc::default() })
     }
 
     fn with(config: ResolverConfig, mut options: ResolverOpts, validate: Validate, anchor: Option<&Path>) -> Result<Self, ResolverError> {

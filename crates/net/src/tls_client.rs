@@ -12,6 +12,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_t
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -90,7 +91,7 @@ impl ClientTls {
     }
 
     /// Does the handshake with a host.
-    pub async fn connect(&self, verify: Verify, host: &Domain, tcp: TcpStream) -> io::Result<ClientStream> {
+    pub async fn connect<IO: AsyncRead + AsyncWrite + Unpin>(&self, verify: Verify, host: &Domain, tcp: IO) -> io::Result<TlsStream<IO>> {
         let name = match host.address() {
             Some(address) => ServerName::from(address),
             None => ServerName::try_from(host.as_str().to_owned()).map_err(io::Error::other)?,
@@ -103,7 +104,7 @@ impl ClientTls {
     }
 
     /// Does the handshake with a host whose certificate must match its TLSA records.
-    pub async fn connect_as(&self, dane: &Arc<Dane>, tcp: TcpStream) -> io::Result<ClientStream> {
+    pub async fn connect_as<IO: AsyncRead + AsyncWrite + Unpin>(&self, dane: &Arc<Dane>, tcp: IO) -> io::Result<TlsStream<IO>> {
         let name = ServerName::try_from(dane.base().as_str().to_owned()).map_err(io::Error::other)?;
         let failed = Arc::new(OnceLock::new());
         let verifier = Arc::new(DaneVerifier { dane: dane.clone(), any_server: AnyServer(self.provider.clone()), failed: failed.clone() });

@@ -18,6 +18,7 @@ use crate::content::{Content, Spool};
 use crate::data_dir::{self, DataDir, Swept};
 use crate::error::StoreError;
 use crate::room::Room;
+use crate::simulated_disk::{self, SimulatedDisk};
 use crate::sqlite::{self, QueueLoad};
 use crate::threads::Threads;
 use crate::writer::{LINE_MAX, Operation, WriteJob, WriteOutcome, Writer, run_checkpoints};
@@ -28,7 +29,8 @@ const READ_LINE_MAX: usize = 1024;
 /// The last answer about what waits, and until when it is used, in Unix milliseconds.
 type KnownLoad = Arc<Mutex<Option<(i64, Arc<QueueLoad>)>>>;
 
-type Query = Box<dyn FnOnce(&Connection) + Send>;
+/// A query of the database.
+pub(crate) type Query = Box<dyn FnOnce(&Connection) + Send>;
 
 /// The store. Clones share it; the last one closes it.
 #[derive(Debug, Clone)]
@@ -47,14 +49,21 @@ pub struct Store {
 #[derive(Debug)]
 struct Owner {
     stop: Arc<AtomicBool>,
-    checkpoints: thread::Thread,
+    /// `None` on a simulated disk.
+    checkpoints: Option<thread::Thread>,
     _lock: File,
 }
 
 impl Drop for Owner {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        self.checkpoints.unpark();
+        self.checkpoints.iter().for_each(thread::Thread::unpark);
+    }
+}
+
+fn run_queries(db: &Connection, mut line: mpsc::Receiver<Query>) {
+    while let Some(query) = line.blocking_recv() {
+        query(db);
     }
 }
 
@@ -65,10 +74,18 @@ impl Store {
     /// [`StoreError::InUse`] if another process has it open; [`StoreError::DatabaseLost`] if its database is missing but other state of it exists;
     /// [`StoreError::Full`] if the disk has no room.
     pub fn open(data: &Path) -> Result<Self, StoreError> {
-        Self::open_here(data).map_err(|error| error.or_full(data))
+        Self::open_here(data, None).map_err(|error| error.or_full(data))
     }
 
-    fn open_here(data: &Path) -> Result<Self, StoreError> {
+    /// Opens the data directory on a simulated disk: the store has no threads and works on the runtime of the caller.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_simulated(data: &Path, disk: Arc<dyn SimulatedDisk>) -> Result<Self, StoreError> {
+        Self::open_here(data, Some(disk)).map_err(|error| error.or_full(data))
+    }
+
+    fn open_here(data: &Path, disk: Option<Arc<dyn SimulatedDisk>>) -> Result<Self, StoreError> {
         let directory = DataDir::take(data)?;
         let room = Arc::new(Room::open(data)?);
         let writer_db = sqlite::open_writer(data)?;
@@ -76,7 +93,7 @@ impl Store {
         QueueId::start_above(sqlite::highest_id(&writer_db)?);
         let log = data.join(format!("{}-wal", sqlite::DATABASE));
         let (writes, write_line) = mpsc::channel(LINE_MAX);
-        let (reads, mut read_line) = mpsc::channel::<Query>(READ_LINE_MAX);
+        let (reads, read_line) = mpsc::channel::<Query>(READ_LINE_MAX);
         let reader = sqlite::open_reader(data)?;
         let checkpoint_db = Connection::open(data.join(sqlite::DATABASE))?;
         let content = Arc::new(directory.content);
@@ -84,15 +101,20 @@ impl Store {
         let threads = Threads::default();
         let batches = Arc::new(Batches::default());
         let (to_content, to_room) = (content.clone(), room.clone());
-        let writer = Writer { db: writer_db, content: to_content, log: log.clone(), room: to_room, batches: batches.clone() };
-        threads.start("store-write", move || writer.run(write_line))?;
-        threads.start("store-read", move || {
-            while let Some(query) = read_line.blocking_recv() {
-                query(&reader);
+        let writer =
+            Writer { db: writer_db, content: to_content, log: log.clone(), room: to_room, batches: batches.clone(), fails_next: false };
+        let checkpoints = match disk {
+            Some(disk) => {
+                simulated_disk::start(disk, (writer, write_line), (reader, read_line));
+                None
             }
-        })?;
-        let (stopped, kept) = (stop.clone(), room.clone());
-        let checkpoints = threads.start("store-log", move || run_checkpoints(checkpoint_db, log, stopped, kept))?;
+            None => {
+                threads.start("store-write", move || writer.run(write_line))?;
+                threads.start("store-read", move || run_queries(&reader, read_line))?;
+                let (stopped, kept) = (stop.clone(), room.clone());
+                Some(threads.start("store-log", move || run_checkpoints(checkpoint_db, log, stopped, kept))?)
+            }
+        };
         let owner = Owner { stop, checkpoints, _lock: directory.lock };
         Ok(Self { writes, reads, content, room, batches, load: KnownLoad::default(), threads, _owner: Arc::new(owner) })
     }

@@ -20,6 +20,7 @@ mod recipient_state;
 mod report;
 mod report_handle;
 mod room;
+mod simulated_disk;
 mod sqlite;
 mod threads;
 mod writer;
@@ -38,4 +39,5 @@ pub use message::{
 };
 pub use recipient_state::RecipientState;
 pub use report::{KeptReport, KeptRows, KeptTlsFailure, KeptTlsPolicy, NewReport, ReportContent, ReportFilter};
+pub use simulated_disk::{CommitFate, Committing, SimulatedDisk};
 pub use sqlite::{AccountChange, DirectoryChange, KnownRecipient, LaneDue, LaneLoad, LoginUse, QueueLoad};

@@ -24,7 +24,7 @@ use crate::room::Room;
 use crate::sqlite::{self, DirectoryChange, KnownRecipient, LoginUse, RetryScope};
 
 /// Maximum operations in a transaction.
-const BATCH_MAX: usize = 512;
+pub(crate) const BATCH_MAX: usize = 512;
 
 /// Maximum other operations in a transaction of settlements.
 const WITH_SETTLEMENTS_MAX: usize = 16;
@@ -180,6 +180,8 @@ pub(crate) struct Writer {
     pub log: PathBuf,
     pub room: Arc<Room>,
     pub batches: Arc<Batches>,
+    /// Set by a simulated disk: the next commit fails.
+    pub fails_next: bool,
 }
 
 /// Returns how many octets an operation adds to the database, approximately; `None` if it adds no mail, so that it is never refused.
@@ -245,7 +247,8 @@ impl Writer {
         }
     }
 
-    fn commit(&mut self, jobs: &mut Vec<WriteJob>) {
+    /// Commits operations as one transaction, and sends their outcomes.
+    pub fn commit(&mut self, jobs: &mut Vec<WriteJob>) {
         self.refuse_without_room(jobs);
         if jobs.is_empty() {
             return;
@@ -276,9 +279,10 @@ impl Writer {
     }
 
     #[allow(clippy::disallowed_methods)] // the duration of a commit is measured, and nothing is decided by it
-    fn transact(&self, jobs: &[WriteJob], guard: Guarded) -> Result<Vec<Applied>, StoreError> {
+    fn transact(&mut self, jobs: &[WriteJob], guard: Guarded) -> Result<Vec<Applied>, StoreError> {
         let begin = Instant::now();
-        let outcome = transact(&self.db, jobs, guard);
+        let fault = std::mem::take(&mut self.fails_next).then(|| StoreError::Io("the simulated disk failed".into()));
+        let outcome = fault.map_or_else(|| transact(&self.db, jobs, guard), Err);
         self.batches.count(jobs.len(), begin.elapsed(), outcome.is_ok());
         if outcome.is_err() {
             // After a failed COMMIT SQLite may have rolled back by itself; this then fails without harm.

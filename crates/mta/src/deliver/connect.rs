@@ -7,11 +7,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use mail::Domain;
-use net::HostAddresses;
+use net::{HostAddresses, Network, Tcp};
 use policy::{NextHop, Scope, Trouble};
 use reports::tls::FailureDetails;
 use smtp::client::{ClientSession, Phase};
-use tokio::net::{TcpSocket, TcpStream, UnixStream};
+use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -154,7 +154,7 @@ async fn connect_host(
     let permit = connector.connection_limits.acquire(hop, plan.flow, delivery.connections_per_host).await;
     let mut trouble = Trouble::unreachable(format!("no address of {} answers", hop.host));
     while !addresses.is_empty() {
-        let (tcp, address) = race(&addresses, hop, delivery, identity.source).await?;
+        let (tcp, address) = race(&connector.network, (&addresses, identity.source), hop, delivery).await?;
         if is_ourselves(&tcp, &connector.own_ports) {
             return Err(looped(&hop.host));
         }
@@ -196,7 +196,7 @@ fn is_this_machine(address: &IpAddr) -> bool {
 }
 
 /// Whether both ends have the same address, and the remote port is one of ours.
-fn is_ourselves(tcp: &TcpStream, own_ports: &[u16]) -> bool {
+fn is_ourselves(tcp: &Tcp, own_ports: &[u16]) -> bool {
     match (tcp.local_addr(), tcp.peer_addr()) {
         (Ok(local), Ok(peer)) => local.ip() == peer.ip() && own_ports.contains(&peer.port()),
         _ => false,
@@ -204,7 +204,12 @@ fn is_ourselves(tcp: &TcpStream, own_ports: &[u16]) -> bool {
 }
 
 /// Tries addresses concurrently, each after a short delay; the first connection wins.
-async fn race(addresses: &[IpAddr], hop: &NextHop, delivery: &Delivery, source: Option<IpAddr>) -> Result<(TcpStream, IpAddr), Trouble> {
+async fn race(
+    network: &Network,
+    (addresses, source): (&[IpAddr], Option<IpAddr>),
+    hop: &NextHop,
+    delivery: &Delivery,
+) -> Result<(Tcp, IpAddr), Trouble> {
     let limit = Duration::from_secs(delivery.connect_timeout_s);
     let mut attempts = JoinSet::new();
     let mut left = addresses.iter().copied();
@@ -212,8 +217,9 @@ async fn race(addresses: &[IpAddr], hop: &NextHop, delivery: &Delivery, source: 
     loop {
         if let Some(address) = left.next() {
             let target = SocketAddr::new(address, hop.port);
+            let network = network.clone();
             attempts.spawn(async move {
-                let connected = timeout(limit, dial(target, source)).await;
+                let connected = timeout(limit, network.connect(target, source)).await;
                 (address, connected.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut))))
             });
         }
@@ -227,16 +233,6 @@ async fn race(addresses: &[IpAddr], hop: &NextHop, delivery: &Delivery, source: 
             Ok(None) => return Err(Trouble::unreachable(format!("cannot connect to {}: {last}", hop.host))),
         }
     }
-}
-
-pub(crate) async fn dial(target: SocketAddr, source: Option<IpAddr>) -> std::io::Result<TcpStream> {
-    let socket = if target.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    if let Some(source) = source.filter(|s| s.is_ipv4() == target.is_ipv4()) {
-        socket.bind(SocketAddr::new(source, 0))?;
-    }
-    let tcp = socket.connect(target).await?;
-    tcp.set_nodelay(true)?;
-    Ok(tcp)
 }
 
 impl Connection {

@@ -7,15 +7,15 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use mail::{Domain, Reply};
-use net::{TlsFault, Verify};
+use net::{Tcp, TlsFault, Verify};
 use policy::{NextHop, Scope, Trouble};
 use reports::tls::{FailureDetails, Policy, ResultType};
 use smtp::client::{ClientEvent, ClientOptions, ClientSession, Failure, TlsMode};
 use store::Flow;
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use crate::deliver::connect::{Connection, dial, reply_timeout};
+use crate::deliver::connect::{Connection, reply_timeout};
 use crate::deliver::outbound::Connector;
 use crate::deliver::route::Plan;
 use crate::deliver::tls_policy::TlsRequirement;
@@ -40,7 +40,7 @@ pub(crate) struct SessionOpener<'a> {
 
 impl SessionOpener<'_> {
     /// Opens the session over an established connection.
-    pub async fn open(self, tcp: TcpStream) -> Result<Connection, Trouble> {
+    pub async fn open(self, tcp: Tcp) -> Result<Connection, Trouble> {
         let host = &self.hop.host;
         let domain = self.plan.published.as_ref().map_or(host, |published| &published.domain);
         match self.requirement {
@@ -72,7 +72,7 @@ impl SessionOpener<'_> {
     }
 
     /// Uses TLS as planned; if opportunistic TLS fails, reconnects without it.
-    async fn open_opportunistically(self, tcp: TcpStream) -> Result<Connection, Trouble> {
+    async fn open_opportunistically(self, tcp: Tcp) -> Result<Connection, Trouble> {
         let (host, now_ms) = (&self.hop.host, self.connector.shared.clock.now_ms());
         let peer = tcp.peer_addr().map_err(|e| Trouble::connection_lost(e.to_string()))?;
         let is_opportunistic = self.plan.tls == TlsMode::Opportunistic;
@@ -107,15 +107,15 @@ impl SessionOpener<'_> {
         SessionOpener { policy: None, ..self }.greet(TlsMode::Never, tcp).await.map_err(|e| e.into_trouble(&self.hop.host))
     }
 
-    async fn redial(self, peer: SocketAddr) -> Result<TcpStream, Trouble> {
-        dial(peer, self.identity.source).await.map_err(|e| Trouble::unreachable(e.to_string()))
+    async fn redial(self, peer: SocketAddr) -> Result<Tcp, Trouble> {
+        self.connector.network.connect(peer, self.identity.source).await.map_err(|e| Trouble::unreachable(e.to_string()))
     }
 
-    async fn greet(self, tls: TlsMode, tcp: TcpStream) -> Result<Connection, OpenError> {
+    async fn greet(self, tls: TlsMode, tcp: Tcp) -> Result<Connection, OpenError> {
         let (addresses, peer) = (ConnectionAddresses::of(&tcp), tcp.peer_addr());
         let greeted = match (self.open_over(tls, Stream::Plain(tcp), ClientSession::new).await, peer) {
             (Err(OpenError::EhloRefused(_)), Ok(peer)) => {
-                let tcp = dial(peer, self.identity.source).await.map_err(OpenError::Lost)?;
+                let tcp = self.connector.network.connect(peer, self.identity.source).await.map_err(OpenError::Lost)?;
                 self.open_over(tls, Stream::Plain(tcp), |config| ClientSession::new(config).without_ehlo()).await
             }
             (greeted, _) => greeted,

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use net::{ClientTls, Resolver};
+use net::{ClientTls, Network, Resolver};
 use tokio::sync::Notify;
 
 use crate::context::Shared;
@@ -28,6 +28,7 @@ const LEASE_MS: i64 = 24 * 3_600_000;
 #[derive(Debug)]
 pub(crate) struct Connector {
     pub shared: Shared,
+    pub network: Network,
     pub resolver: Resolver,
     pub tls: ClientTls,
     /// Our own MX ports: a route to one of them on this host is a loop.

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use net::{ClientTls, Clock, Resolver};
+use net::{ClientTls, Clock, Network, Resolver};
 use store::Store;
 
 use crate::accept::inbound_report::ReadingLimit;
@@ -132,6 +132,7 @@ impl Explainer {
         };
         Connector {
             shared: self.shared.clone(),
+            network: Network::system(),
             resolver: self.resolver.clone(),
             tls: self.tls.clone(),
             own_ports,

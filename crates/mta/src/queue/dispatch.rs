@@ -164,6 +164,7 @@ impl Dispatch {
             tokio::time::sleep(LOOK_EVERY).await;
             let until_ms = next_ms.unwrap_or(i64::MAX);
             tokio::select! {
+                biased;
                 () = outbound.outbox.wake.woken() => {}
                 () = outbound.shared().clock.sleep_until_ms(until_ms, LOOK_AT_LEAST_EVERY) => {}
             }

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mail::Reply;
+use net::{Network, Tcp, TcpDoor};
 use parking_lot::Mutex;
 use socket2::{Domain as Family, Protocol, Socket, Type};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
 use crate::receive::inbound::Inbound;
 use crate::receive::session::SessionDriver;
@@ -30,7 +31,11 @@ const BACKLOG: i32 = 1024;
 const REST: Duration = Duration::from_millis(200);
 
 /// Opens a listener.
-pub(crate) fn bind(listener: &Listener) -> std::io::Result<TcpListener> {
+pub(crate) fn bind(network: &Network, listener: &Listener) -> std::io::Result<TcpDoor> {
+    network.listen(listener.address, || bind_here(listener))
+}
+
+fn bind_here(listener: &Listener) -> std::io::Result<TcpListener> {
     let family = if listener.address.is_ipv6() { Family::IPV6 } else { Family::IPV4 };
     let socket = Socket::new(family, Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
@@ -143,12 +148,13 @@ impl Drop for SessionPlace {
 }
 
 /// Accepts connections until shutdown.
-pub(crate) async fn listen(listener: TcpListener, kind: ListenerKind, sessions: Sessions, inbound: Arc<Inbound>) {
+pub(crate) async fn listen(listener: TcpDoor, kind: ListenerKind, sessions: Sessions, inbound: Arc<Inbound>) {
     let mut closing = inbound.closing.subscribe();
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            biased;
             _ = closing.wait_for(|c| *c) => return,
+            accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok((tcp, peer)) => {
@@ -162,7 +168,7 @@ pub(crate) async fn listen(listener: TcpListener, kind: ListenerKind, sessions: 
     }
 }
 
-async fn session(tcp: TcpStream, peer: SocketAddr, kind: ListenerKind, sessions: Sessions, inbound: Arc<Inbound>) {
+async fn session(tcp: Tcp, peer: SocketAddr, kind: ListenerKind, sessions: Sessions, inbound: Arc<Inbound>) {
     let client = peer.ip().to_canonical();
     let limits = inbound.shared.settings.load().limits.clone();
     let who = inbound.known.claimant(client, kind, inbound.shared.clock.now_ms());
@@ -174,7 +180,7 @@ async fn session(tcp: TcpStream, peer: SocketAddr, kind: ListenerKind, sessions:
         session_log::connection_refused(&inbound.shared, Party::unknown(client, kind), reply);
     }
     // Small replies must not wait for the client's acknowledgement of the one before.
-    if tcp.set_nodelay(true).is_err() {
+    if tcp.set_nodelay().is_err() {
         return;
     }
     let (stream, secured) = if matches!(kind, ListenerKind::Submissions | ListenerKind::ByCertificate) {

@@ -5,9 +5,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use net::Service;
+use net::{Service, Tcp};
 use sasl::{Binding, BindingKind};
-use tokio::net::TcpStream;
 
 use crate::receive::inbound::Inbound;
 use crate::receive::session_log::{self, Party};
@@ -26,7 +25,7 @@ pub(crate) struct TlsSession {
 }
 
 /// Performs the handshake; `None` if it fails, which is logged.
-pub(crate) async fn handshake(tcp: TcpStream, client: IpAddr, kind: ListenerKind, inbound: &Inbound) -> Option<(Stream, TlsSession)> {
+pub(crate) async fn handshake(tcp: Tcp, client: IpAddr, kind: ListenerKind, inbound: &Inbound) -> Option<(Stream, TlsSession)> {
     let tls = inbound.tls.as_ref()?;
     let limit = Duration::from_secs(inbound.shared.settings.load().limits.handshake_timeout_s);
     let service = if kind == ListenerKind::ByCertificate { Service::ByCertificate } else { Service::Smtp };

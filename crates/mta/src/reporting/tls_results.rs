@@ -9,7 +9,6 @@ use net::TlsFault;
 use policy::StsReceived;
 use reports::tls::{FailureDetails, Policy, PolicyType, ResultType};
 use store::{DailyCount, DailyKind, DailyResult};
-use tokio::net::TcpStream;
 
 use crate::context::Shared;
 use crate::reporting::tally::{Results, period};
@@ -82,7 +81,7 @@ pub(crate) struct ConnectionAddresses {
 }
 
 impl ConnectionAddresses {
-    pub fn of(tcp: &TcpStream) -> Self {
+    pub fn of(tcp: &net::Tcp) -> Self {
         let shown =
             |address: std::io::Result<SocketAddr>| address.map(|address| address.ip().to_canonical().to_string()).unwrap_or_default();
         Self { sending: shown(tcp.local_addr()), receiving: shown(tcp.peer_addr()) }

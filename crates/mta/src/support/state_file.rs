@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use net::blocking;
 use serde_json::Value;
 use tokio::sync::Mutex;
 
@@ -39,12 +40,12 @@ impl StateFile {
         let guard = self.writing.clone().lock_owned().await;
         let text = text();
         let shown = path.display().to_string();
-        let written = tokio::task::spawn_blocking(move || {
+        let written = blocking(move || {
             let _guard = guard;
             let new = path.with_extension("json.new");
             std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, &path))
         });
-        if let Ok(Err(error)) = written.await {
+        if let Err(error) = written.await {
             tracing::warn!(file = shown, %error, "the state file cannot be written; a restart loses what was learned");
         }
     }

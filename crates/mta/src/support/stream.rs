@@ -7,8 +7,9 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Poll, ready};
 
+use net::Tcp;
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::UnixStream;
 use tokio_rustls::TlsStream;
 
 /// Maximum octets per read.
@@ -17,10 +18,10 @@ const READ_BYTES: usize = 32 * 1024;
 /// A connection.
 #[derive(Debug)]
 pub(crate) enum Stream {
-    Plain(TcpStream),
+    Plain(Tcp),
     /// To a mailbox server on this machine.
     Local(UnixStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Tcp>>),
 }
 
 impl Stream {
@@ -73,7 +74,7 @@ impl Stream {
     }
 
     /// The TCP stream, if there is no TLS.
-    pub fn into_plain(self) -> Option<TcpStream> {
+    pub fn into_plain(self) -> Option<Tcp> {
         match self {
             Self::Plain(s) => Some(s),
             Self::Tls(_) | Self::Local(_) => None,

@@ -102,6 +102,7 @@ async fn next_batch<T>(entries: &mut mpsc::Receiver<Entry<T>>) -> Option<Batch<T
     tokio::pin!(end);
     while batch.flushes.is_empty() && batch.values.len() < QUEUE_MAX {
         tokio::select! {
+            biased;
             () = &mut end => break,
             next = entries.recv() => match next {
                 Some(entry) => batch.push(entry),

@@ -14,7 +14,7 @@ use mta::passwords::PasswordKey;
 use mta::settings::LiveSettings;
 use mta::{LiveDirectory, Parts, Releaser, Server};
 use net::acme::Challenges;
-use net::{ClientTls, Clock, Resolver, ServerTls};
+use net::{ClientTls, Clock, Network, Resolver, ServerTls};
 use public_http::PublicHttp;
 use store::Store;
 
@@ -88,6 +88,7 @@ impl OpenServer {
             password_key: self.password_key.clone(),
             tls: self.tls.clone(),
             client_tls: self.client_tls.clone(),
+            network: Network::system(),
             resolver: self.resolver.clone(),
             data: config.file.data_dir.clone(),
             clock: self.clock.clone(),

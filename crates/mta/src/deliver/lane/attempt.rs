@@ -68,6 +68,7 @@ impl Worker {
         let outbound = self.outbound.clone();
         // Nothing has started before the connection.
         let opened = tokio::select! {
+            biased;
             opened = caught(connect(&outbound.connector, &self.lane.plan, &job.domain, tried)) => opened,
             () = outbound.closing.begun() => return Err(Trouble::unreachable("the server shuts down")),
         };
