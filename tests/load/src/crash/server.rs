@@ -63,6 +63,7 @@ impl Server {
             let targets = targets.iter().filter_map(|index| TARGETS.get(*index)).copied();
             server.command(&["alias", "add", alias].into_iter().chain(targets).collect::<Vec<_>>())?;
         }
+        server.command(&["alias", "add", ACCOUNT, "me@sink.test"])?;
         let mut child = server.prepared(&["account", "add", ACCOUNT, "--sender", "*", "--password-stdin"]);
         let mut child = child.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::inherit()).spawn()?;
         if let Some(mut input) = child.stdin.take() {
