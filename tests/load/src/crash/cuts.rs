@@ -18,7 +18,7 @@ const CONTROL_CUTS: u32 = 10;
 pub fn run(campaigns: &Campaigns) -> Result<Vec<String>> {
     let mut faults = Vec::new();
     for kind in ["ext4", "xfs"] {
-        let cuts = campaigns.bounded(campaigns.options.cuts, 8);
+        let cuts = campaigns.bounded(campaigns.options.cuts, 10);
         faults.extend(on(campaigns, &format!("cuts, {kind}"), kind, cuts, false)?.faults());
     }
     Ok(faults)
