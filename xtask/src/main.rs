@@ -12,6 +12,7 @@ mod deny;
 mod doc_names;
 mod docs;
 mod fuzz;
+mod limits;
 mod machine;
 mod steps;
 mod suites;
@@ -30,7 +31,7 @@ The project's own commands.
   cargo xtask suites               only fetch the public suites that the tests read
   cargo xtask deny                 only check licences, bans and sources of the dependencies
   cargo xtask docs [--check]       write the man pages, the configuration reference and the code map, or only compare them
-  cargo xtask code-map             write only the code map; builds nothing
+  cargo xtask code-map             write only the code map and the limits; builds nothing
   cargo xtask book                 build the documents as a book in target/book, and check its links
   cargo xtask fuzz [--minutes N] [TARGET...]
                                    run the targets of tests/fuzz_targets under libFuzzer, N minutes in all (60)

@@ -110,8 +110,8 @@ async fn a_restart_finds_everything_and_releases_claims() {
     assert_eq!(content.size_bytes(), 300_000);
     let settlement = Settlement { recipients: vec![(claimed[0].recipients[0].key, Disposition::Done)], ..Settlement::default() };
     store.settle(settlement, 0).await.unwrap();
-    assert_eq!(files(dir.path()), 0, "the file goes with its message");
     assert_eq!(store.totals().await.unwrap(), Default::default());
+    assert_eq!(files(dir.path()), 0, "the file goes with its message");
 }
 
 #[tokio::test]
