@@ -205,6 +205,8 @@ impl Site {
             shared: ApiShared::default(),
             control: Arc::new(IdleControl),
         };
+        // The page sends each request with its visitor as the actor.
+        let for_page = control_api::router(context.clone());
         let api = operator_router(context);
         for (path, body) in [
             ("/api/v1/domains", r#"{"name":"x.test"}"#),
@@ -215,7 +217,7 @@ impl Site {
             let made = api.clone().oneshot(request).await.expect("an answer");
             assert!(made.status().is_success(), "{path}: {}", made.status());
         }
-        let parts = Parts { api: api.clone(), clock, live: LiveEvents::new(), hostname: "mx.x.test".into(), version: "0.1.0" };
+        let parts = Parts { api: for_page, clock, live: LiveEvents::new(), hostname: "mx.x.test".into(), version: "0.1.0" };
         Self { api, page: owner_page::router(parts), _dir: dir }
     }
 }
