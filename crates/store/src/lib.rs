@@ -36,7 +36,7 @@ pub use batches::BatchCounts;
 pub use content::{Content, Spool};
 pub use daily::{DailyChange, DailyCount, DailyKind, DailyPeriod, DailyReportDue, DailyResult};
 pub use data_dir::Swept;
-pub use door::{DoorChange, LinkPurpose, OneTimeLink, PageSession, SecondStep, TokenHash};
+pub use door::{DoorChange, LinkPurpose, OneTimeLink, PageSession, Passkey, SecondStep, TokenHash};
 pub use error::StoreError;
 pub use handle::Store;
 pub use message::{
