@@ -7,6 +7,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::NetError;
@@ -63,10 +64,11 @@ impl Dns {
     ///
     /// # Errors
     /// If there are none, or no answer.
-    pub async fn lookup(&self, name: Name, kind: RecordType) -> Result<Lookup, NetError> {
+    // Boxed: otherwise each crate that awaits a lookup compiles the whole resolver again.
+    pub fn lookup(&self, name: Name, kind: RecordType) -> BoxFuture<'_, Result<Lookup, NetError>> {
         match self {
-            Self::System(system) => system.resolver.lookup(name, kind).await,
-            Self::Simulated(dns) => dns.lookup(name, kind).await,
+            Self::System(system) => Box::pin(system.resolver.lookup(name, kind)),
+            Self::Simulated(dns) => dns.lookup(name, kind),
         }
     }
 }

@@ -5,8 +5,8 @@
 use crate::door::{DoorChange, OneTimeLink, PageSession, SecondStep, TokenHash};
 use crate::error::StoreError;
 use crate::handle::Store;
+use crate::operation::Operation;
 use crate::sqlite;
-use crate::writer::Operation;
 
 impl Store {
     /// Applies a change.

@@ -14,6 +14,7 @@ use crate::deliver::breakers::Breakers;
 use crate::receive::auth::authenticator::Authenticator;
 use crate::receive::content_quota::ContentQuota;
 use crate::receive::known_networks::KnownNetworks;
+use crate::receive::pressure::Pressure;
 use crate::support::shutdown::Closing;
 
 /// What a session may use.
@@ -31,6 +32,8 @@ pub(crate) struct Inbound {
     pub tls: Option<ServerTls>,
     /// Memory for incoming content.
     pub arriving: ContentQuota,
+    /// Whether the server is under stress.
+    pub pressure: Pressure,
     /// Networks that have used the server before.
     pub known: KnownNetworks,
     /// DSNs, by return address.

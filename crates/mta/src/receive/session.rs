@@ -127,7 +127,9 @@ impl SessionDriver {
             self.flush().await?;
             let deadline = self.deadline(&mut patience);
             let look = if self.who.rank.is_unknown() { deadline.min(now() + LOOK_EVERY) } else { deadline };
-            match self.read(look, &mut closing).await? {
+            let read = self.read(look, &mut closing).await?;
+            self.session.tighten(self.is_stressed());
+            match read {
                 ReadOutcome::Some => {}
                 ReadOutcome::Late if now() < self.deadline(&mut patience) => {}
                 ReadOutcome::End => return Ok(()),
@@ -153,6 +155,11 @@ impl SessionDriver {
         Ok(())
     }
 
+    /// Whether this client gets less time and fewer errors.
+    fn is_stressed(&self) -> bool {
+        self.who.rank.is_unknown() && self.inbound.pressure.is_stressed()
+    }
+
     fn deadline(&self, patience: &mut ClientTimeouts) -> Instant {
         let settings = self.inbound.shared.settings.load();
         let is_account = self.session.identity().is_some();
@@ -160,7 +167,7 @@ impl SessionDriver {
             commands: self.session.commands(),
             content_bytes: self.session.in_content().then(|| self.session.received_bytes()),
             is_account,
-            is_crowded: !is_account && self.place.as_ref().is_some_and(|place| place.is_crowded(&settings.limits)),
+            is_crowded: !is_account && (self.is_stressed() || self.place.as_ref().is_some_and(|place| place.is_crowded(&settings.limits))),
         };
         patience.deadline(position, &settings.limits, now())
     }

@@ -13,6 +13,9 @@ use crate::receive::session_log::{self, Party};
 use crate::settings::ListenerKind;
 use crate::support::stream::Stream;
 
+/// Maximum duration of a handshake under stress.
+const STRESSED: Duration = Duration::from_secs(10);
+
 /// The TLS of a session.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct TlsSession {
@@ -28,6 +31,7 @@ pub(crate) struct TlsSession {
 pub(crate) async fn handshake(tcp: Tcp, client: IpAddr, kind: ListenerKind, inbound: &Inbound) -> Option<(Stream, TlsSession)> {
     let tls = inbound.tls.as_ref()?;
     let limit = Duration::from_secs(inbound.shared.settings.load().limits.handshake_timeout_s);
+    let limit = if inbound.pressure.is_stressed() { limit.min(STRESSED) } else { limit };
     let service = if kind == ListenerKind::ByCertificate { Service::ByCertificate } else { Service::Smtp };
     match tokio::time::timeout(limit, tls.acceptor(service).accept(tcp)).await.ok()? {
         Ok(accepted) => {

@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use sasl::{Credentials, Secret};
 
 use crate::receive::auth::authenticator::{Authenticator, Denied, LoggedIn, LoginAttempt, LoginWay};
@@ -43,7 +44,11 @@ impl PageLogins {
     ///
     /// # Errors
     /// As for a login to send mail; the refusal is logged.
-    pub async fn check(&self, client: IpAddr, name: &str, password: &str) -> Result<LoggedIn, LoginRefused> {
+    pub fn check<'a>(&'a self, client: IpAddr, name: &'a str, password: &'a str) -> BoxFuture<'a, Result<LoggedIn, LoginRefused>> {
+        Box::pin(self.checked(client, name, password))
+    }
+
+    async fn checked(&self, client: IpAddr, name: &str, password: &str) -> Result<LoggedIn, LoginRefused> {
         let credentials = Credentials { authzid: String::new(), authcid: name.to_owned(), password: Secret::new(password) };
         let attempt = LoginAttempt { client, mechanism: LoginWay::Page };
         match self.0.check(attempt, &credentials).await {
