@@ -173,7 +173,8 @@ fn verification_finds_each_kind_of_damage_and_nothing_else() {
     fs::File::options().write(true).open(&files[2]).unwrap().set_len(1000).unwrap();
     fs::write(waypost.data.join("content").join(mail::QueueId(7).to_string()), b"of nobody").unwrap();
     let db = rusqlite::Connection::open(waypost.data.join("waypost.db")).unwrap();
-    db.execute("UPDATE content SET data = x'00' || substr(data, 2) WHERE id = (SELECT min(id) FROM content WHERE data IS NOT NULL)", []).unwrap();
+    db.execute("UPDATE content SET data = x'00' || substr(data, 2) WHERE id = (SELECT min(id) FROM content WHERE data IS NOT NULL)", [])
+        .unwrap();
     db.execute("DELETE FROM content WHERE id = (SELECT max(id) FROM content WHERE data IS NOT NULL)", []).unwrap();
     db.execute("UPDATE total SET messages = messages + 1", []).unwrap();
     drop(db);

@@ -37,9 +37,9 @@ fn the_selftest_shows_what_is_refused() {
     }
     assert!(attempts.iter().filter(|one| one["allowed"] == true).count() >= 4 && report["ok"] == true, "{report}");
     assert!(waypost.ok(&["selftest", "sandbox"]).contains("Landlock version"));
-    let left = fs::read_dir(std::env::temp_dir()).unwrap().filter(|entry| {
-        entry.as_ref().unwrap().file_name().to_string_lossy().starts_with("waypost-selftest-")
-    });
+    let left = fs::read_dir(std::env::temp_dir())
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with("waypost-selftest-"));
     assert_eq!(left.count(), 0, "the test's own file is left");
 }
 

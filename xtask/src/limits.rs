@@ -14,7 +14,20 @@ const OPENING: &str = include_str!("limits_opening.md");
 
 /// What the comment of a limit begins with.
 const BEGINNINGS: [&str; 14] = [
-    "Maximum", "Minimum", "Limit", "Time limit", "How long", "How often", "Interval", "Memory", "Retention", "Time after", "Pause", "Wait", "Polling", "Free space",
+    "Maximum",
+    "Minimum",
+    "Limit",
+    "Time limit",
+    "How long",
+    "How often",
+    "Interval",
+    "Memory",
+    "Retention",
+    "Time after",
+    "Pause",
+    "Wait",
+    "Polling",
+    "Free space",
 ];
 
 /// The types of limits.

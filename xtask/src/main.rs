@@ -37,7 +37,7 @@ The project's own commands.
                                    run the targets of tests/fuzz_targets under libFuzzer, N minutes in all (60)
   cargo xtask bench [GROUP..] [OPTIONS]
                                    measure Waypost beside Postfix and older builds (docs/benchmarks.md); --help shows groups and
-                                   options, `guesses` and `history` among them. Needs root
+                                   options, `guesses`, `history` and `face` among them. Needs root
   cargo xtask crash [CAMPAIGN..] [OPTIONS]
                                    kill the server, cut its power, and make its system calls fail, under load; nothing acknowledged
                                    may be lost (docs/testing.md). --bounded: the part that `ci` runs. Needs root

@@ -179,15 +179,18 @@ impl Authenticator {
         Box::pin(dkim::verify(&self.verifier, whole, keys))
     }
 
-    fn aligned<'a>(&'a self, found: &'a [dmarc::PolicyLookup], spf: &'a SpfCheck, dkim: &'a [DkimCheck]) -> BoxFuture<'a, Option<DmarcCheck>> {
+    fn aligned<'a>(
+        &'a self,
+        found: &'a [dmarc::PolicyLookup],
+        spf: &'a SpfCheck,
+        dkim: &'a [DkimCheck],
+    ) -> BoxFuture<'a, Option<DmarcCheck>> {
         Box::pin(async move { timeout(ALIGNMENT_DEADLINE, dmarc::check(self.resolver(), found, spf, dkim)).await.ok() })
     }
 
     /// The confirmed name of an address (RFC 8601 s.3).
     pub fn confirmed_name(&self, client: IpAddr) -> BoxFuture<'_, (IprevResult, Option<String>)> {
-        Box::pin(async move {
-            timeout(DEADLINE, iprev::check(self.resolver(), client)).await.unwrap_or((IprevResult::TempError, None))
-        })
+        Box::pin(async move { timeout(DEADLINE, iprev::check(self.resolver(), client)).await.unwrap_or((IprevResult::TempError, None)) })
     }
 
     /// The DMARC record at the domain itself, if there is one.
@@ -196,7 +199,9 @@ impl Authenticator {
     /// [`Unanswered`].
     pub fn dmarc_record<'a>(&'a self, domain: &'a str) -> BoxFuture<'a, Result<Option<DmarcRecord>, Unanswered>> {
         Box::pin(async move {
-            timeout(DEADLINE, dmarc::record_at(self.resolver(), domain)).await.map_or(Err(Unanswered), |found| found.map_err(|_| Unanswered))
+            timeout(DEADLINE, dmarc::record_at(self.resolver(), domain))
+                .await
+                .map_or(Err(Unanswered), |found| found.map_err(|_| Unanswered))
         })
     }
 
@@ -206,7 +211,9 @@ impl Authenticator {
     /// [`Unanswered`].
     pub fn organizational_domain<'a>(&'a self, domain: &'a str) -> BoxFuture<'a, Result<String, Unanswered>> {
         Box::pin(async move {
-            timeout(DEADLINE, dmarc::organization(self.resolver(), domain)).await.map_or(Err(Unanswered), |found| found.map_err(|_| Unanswered))
+            timeout(DEADLINE, dmarc::organization(self.resolver(), domain))
+                .await
+                .map_or(Err(Unanswered), |found| found.map_err(|_| Unanswered))
         })
     }
 
@@ -226,7 +233,12 @@ impl Authenticator {
     }
 
     /// SPF of one domain, and the terms that decided it: first that of the innermost included record.
-    pub fn explain_spf<'a>(&'a self, input: &'a Input<'_>, local_part: &'a str, domain: &'a str) -> BoxFuture<'a, (SpfCheck, Vec<SpfTerm>)> {
+    pub fn explain_spf<'a>(
+        &'a self,
+        input: &'a Input<'_>,
+        local_part: &'a str,
+        domain: &'a str,
+    ) -> BoxFuture<'a, (SpfCheck, Vec<SpfTerm>)> {
         Box::pin(async move {
             // An address literal has no record.
             if domain.is_empty() || domain.starts_with('[') {
@@ -242,9 +254,7 @@ impl Authenticator {
 
     /// An address that the SPF record of a domain allows, if one is found within the limits of a check.
     pub fn spf_client<'a>(&'a self, domain: &'a str) -> BoxFuture<'a, Option<IpAddr>> {
-        Box::pin(async move {
-            timeout(DEADLINE, spf_client::some_client(self.resolver(), domain)).await.ok().flatten()
-        })
+        Box::pin(async move { timeout(DEADLINE, spf_client::some_client(self.resolver(), domain)).await.ok().flatten() })
     }
 
     /// Verifies the DKIM signatures of a message.
@@ -254,16 +264,12 @@ impl Authenticator {
 
     /// Fetches the keys of the signatures in a header section, from the cache if possible.
     pub fn dkim_keys<'a>(&'a self, header: &'a [u8]) -> BoxFuture<'a, DkimKeys> {
-        Box::pin(async move {
-            DkimKeys(dkim::keys(self.resolver(), header, KEYS_DEADLINE).await)
-        })
+        Box::pin(async move { DkimKeys(dkim::keys(self.resolver(), header, KEYS_DEADLINE).await) })
     }
 
     /// Verifies the DKIM signatures of a message with these keys, without DNS.
     pub fn verify_dkim_with<'a>(&'a self, message: &'a [u8], keys: &'a DkimKeys) -> BoxFuture<'a, Vec<DkimCheck>> {
-        Box::pin(async move {
-            dkim::verify(&self.verifier, message, &keys.0).await
-        })
+        Box::pin(async move { dkim::verify(&self.verifier, message, &keys.0).await })
     }
 }
 

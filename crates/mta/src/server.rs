@@ -48,6 +48,7 @@ use crate::receive::content_quota::ContentQuota;
 use crate::receive::inbound::Inbound;
 use crate::receive::known_networks::KnownNetworks;
 use crate::receive::listen::{Sessions, bind, listen};
+use crate::receive::own_checks::OwnChecks;
 use crate::receive::pressure::{self, Pressure};
 use crate::reporting::schedule::{self, Reporter};
 use crate::reporting::tally;
@@ -208,6 +209,11 @@ impl Server {
     /// Returns what checks the logins of the owner's page.
     pub fn page_logins(&self) -> PageLogins {
         PageLogins::new(self.inbound.logins.clone())
+    }
+
+    /// Returns the names of the server's own checks.
+    pub fn own_checks(&self) -> OwnChecks {
+        self.inbound.own_checks.clone()
     }
 
     /// Returns Gmail's confirmation mails.
@@ -378,6 +384,7 @@ async fn inbound(parts: Parts, outbound: &Outbound, dispatch: &Dispatch) -> Resu
         arriving: ContentQuota::default(),
         pressure: Pressure::default(),
         known,
+        own_checks: OwnChecks::new(shared.clock.clone()),
         bounces: HourlyLimit::default(),
         breakers: connector.breakers.clone(),
         closing: closing.clone(),

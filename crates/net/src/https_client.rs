@@ -107,7 +107,11 @@ impl<'a> HttpsClient<'a> {
 }
 
 /// Sends the request to the host.
-pub(crate) fn send<'a>(client: HttpsClient<'a>, host: &'a Domain, request: Request<Full<Bytes>>) -> BoxFuture<'a, Result<HttpsResponse, HttpsError>> {
+pub(crate) fn send<'a>(
+    client: HttpsClient<'a>,
+    host: &'a Domain,
+    request: Request<Full<Bytes>>,
+) -> BoxFuture<'a, Result<HttpsResponse, HttpsError>> {
     Box::pin(connect_and_send(client, host, request))
 }
 

@@ -117,7 +117,8 @@ fn filter(no_programs: bool) -> Result<BpfProgram, BackendError> {
 /// Matches sockets of any family but IPv4, IPv6 and Unix.
 fn other_families() -> Result<SeccompRule, BackendError> {
     let known = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6];
-    let is_other = |family: &libc::c_int| SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, u64::from(family.unsigned_abs()));
+    let is_other =
+        |family: &libc::c_int| SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, u64::from(family.unsigned_abs()));
     SeccompRule::new(known.iter().map(is_other).collect::<Result<_, _>>()?)
 }
 

@@ -212,8 +212,14 @@ impl QueueReader {
     fn loose_rows(&self) -> Result<Vec<Damage>, StoreError> {
         const LOOSE: [(&str, &str); 4] = [
             ("the message has no content", "SELECT id FROM message WHERE content_id NOT IN (SELECT id FROM content)"),
-            ("the message has no recipient", "SELECT id FROM message m WHERE NOT EXISTS (SELECT 1 FROM recipient r WHERE r.message_id = m.id)"),
-            ("no message has this content", "SELECT id FROM content c WHERE NOT EXISTS (SELECT 1 FROM message m WHERE m.content_id = c.id)"),
+            (
+                "the message has no recipient",
+                "SELECT id FROM message m WHERE NOT EXISTS (SELECT 1 FROM recipient r WHERE r.message_id = m.id)",
+            ),
+            (
+                "no message has this content",
+                "SELECT id FROM content c WHERE NOT EXISTS (SELECT 1 FROM message m WHERE m.content_id = c.id)",
+            ),
             ("a recipient has no message", "SELECT DISTINCT message_id FROM recipient WHERE message_id NOT IN (SELECT id FROM message)"),
         ];
         let mut loose = Vec::new();

@@ -107,7 +107,8 @@ pub fn delivery_reports(data: &[u8]) {
     let text = String::from_utf8(composed.content).expect("UTF-8");
     assert!(!text.chars().any(|c| c.is_control() && !"\r\n\t".contains(c)), "{text:?}");
     assert_eq!(text.matches("\r\n--=_waypost_").count(), 4, "{text}");
-    let status = text.split("\r\n--=_waypost_").nth(2).and_then(|part| part.split_once("\r\n\r\n")).expect("the fields of the status part").1;
+    let status =
+        text.split("\r\n--=_waypost_").nth(2).and_then(|part| part.split_once("\r\n\r\n")).expect("the fields of the status part").1;
     for line in status.split("\r\n").filter(|line| !line.is_empty()) {
         let name = line.split(':').next().unwrap_or_default();
         assert!(STATUS_FIELDS.contains(&name), "{line:?} in\n{text}");

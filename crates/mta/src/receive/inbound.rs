@@ -14,6 +14,7 @@ use crate::deliver::breakers::Breakers;
 use crate::receive::auth::authenticator::Authenticator;
 use crate::receive::content_quota::ContentQuota;
 use crate::receive::known_networks::KnownNetworks;
+use crate::receive::own_checks::OwnChecks;
 use crate::receive::pressure::Pressure;
 use crate::support::shutdown::Closing;
 
@@ -36,6 +37,8 @@ pub(crate) struct Inbound {
     pub pressure: Pressure,
     /// Networks that have used the server before.
     pub known: KnownNetworks,
+    /// The names of the server's own checks.
+    pub own_checks: OwnChecks,
     /// DSNs, by return address.
     pub bounces: HourlyLimit,
     /// The circuit breakers, which know the mailboxes that accept nothing now.

@@ -197,7 +197,7 @@ async fn session(tcp: Tcp, peer: SocketAddr, kind: ListenerKind, sessions: Sessi
         if refusal.is_some() {
             return;
         }
-        match Box::pin(handshake(tcp, client, kind, &inbound)).await {
+        match Box::pin(handshake(tcp, Party::unknown(client, kind), &inbound)).await {
             Some((stream, secured)) => (stream, Some(secured)),
             None => return,
         }

@@ -49,7 +49,11 @@ impl Pressure {
         let is_over = used > budget;
         if self.0.is_over_budget.swap(is_over, Ordering::Relaxed) != is_over {
             match is_over {
-                true => tracing::warn!(used, budget, "the memory budget is used up: new clients get 421 4.3.2, except those with a login (limits.memory_bytes)"),
+                true => tracing::warn!(
+                    used,
+                    budget,
+                    "the memory budget is used up: new clients get 421 4.3.2, except those with a login (limits.memory_bytes)"
+                ),
                 false => tracing::info!(used, budget, "within the memory budget again"),
             }
         }

@@ -221,7 +221,7 @@ impl SessionDriver {
     async fn start_tls(&mut self) -> Result<(), ConnectionLost> {
         self.flush().await?;
         let tcp = self.stream.take().and_then(Stream::into_plain).ok_or(ConnectionLost)?;
-        let (stream, secured) = handshake(tcp, self.client, self.kind, &self.inbound).await.ok_or(ConnectionLost)?;
+        let (stream, secured) = handshake(tcp, self.party(), &self.inbound).await.ok_or(ConnectionLost)?;
         self.stream = Some(stream);
         self.session.tls_established(TlsInfo { description: secured.description.clone() });
         self.secured = Some(Box::new(secured));
@@ -279,6 +279,7 @@ impl SessionDriver {
             hello: session.hello(),
             login: session.identity(),
             reverse_path: session.reverse_path(),
+            is_own_check: session.hello().is_some_and(|hello| self.inbound.own_checks.is_own(hello)),
             ..Party::unknown(self.client, self.kind)
         }
     }

@@ -153,7 +153,8 @@ mod tests {
             assert_eq!(tame(&tame(text)), tame(text), "{text:?}");
             assert_eq!(word(&word(text)), word(text), "{text:?}");
         }
-        let report = read(GOOGLE.replacen(">5717107811868587391<", ">&lt; &lt;\u{200b}&lt;5717107811868587391&gt; &gt;<", 1).as_bytes()).unwrap();
+        let report =
+            read(GOOGLE.replacen(">5717107811868587391<", ">&lt; &lt;\u{200b}&lt;5717107811868587391&gt; &gt;<", 1).as_bytes()).unwrap();
         assert_eq!(report.report_id, "5717107811868587391");
     }
 

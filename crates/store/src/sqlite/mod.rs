@@ -30,7 +30,7 @@ pub(crate) use clock_step::step_clock;
 pub(crate) use daily::{change_daily, count_daily, daily_counts, daily_reports_due};
 pub use directory::DirectoryChange;
 pub(crate) use directory::{change_directory, load_directory, load_directory_beside_aliases};
-pub(crate) use door::{change_door, one_time_link, page_sessions, second_step};
+pub(crate) use door::{change_door, one_time_link, page_sessions, passkey, passkeys, second_step};
 pub(crate) use journal::{journal_salt, renew_journal_salt};
 pub(crate) use list::{list, totals};
 pub(crate) use load::load;

@@ -6,12 +6,14 @@ use clap::Args;
 
 /// Back up the queue, accounts and aliases into a directory, while the server runs.
 #[derive(Debug, Args)]
-#[command(after_help = "The second run into the same directory copies only what is new. Content files are hard-linked if the directory is on the same \
+#[command(
+    after_help = "The second run into the same directory copies only what is new. Content files are hard-linked if the directory is on the same \
 file system, and copied otherwise. The directory is readable for its owner only.
 
 Examples:
   sudo waypost backup /var/backups/waypost --all
-  sudo waypost backup /mnt/usb/waypost --keys --config-file")]
+  sudo waypost backup /mnt/usb/waypost --keys --config-file"
+)]
 pub struct BackupArgs {
     /// The directory: a new one, an empty one, or one of an earlier backup.
     #[arg(value_name = "DIR")]
@@ -32,12 +34,14 @@ pub struct BackupArgs {
 
 /// Restore a backup into an empty data directory.
 #[derive(Debug, Args)]
-#[command(after_help = "Every file of the backup is compared with its checksum first, and the restored queue is verified. Mail that was delivered after the \
+#[command(
+    after_help = "Every file of the backup is compared with its checksum first, and the restored queue is verified. Mail that was delivered after the \
 backup was made is delivered again.
 
 Examples:
   sudo waypost restore /var/backups/waypost
-  sudo waypost --config /mnt/usb/waypost/config/waypost.toml restore /mnt/usb/waypost --data-dir /srv/waypost")]
+  sudo waypost --config /mnt/usb/waypost/config/waypost.toml restore /mnt/usb/waypost --data-dir /srv/waypost"
+)]
 pub struct RestoreArgs {
     /// The directory of the backup.
     #[arg(value_name = "DIR")]

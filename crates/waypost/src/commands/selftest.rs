@@ -8,9 +8,9 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::ExitCode;
 
+use ::sandbox::Confinement;
 use anyhow::{Context, Result, bail};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType};
-use ::sandbox::Confinement;
 use serde::Serialize;
 
 use crate::config::{self, Config};

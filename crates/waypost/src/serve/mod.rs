@@ -27,10 +27,10 @@ mod watches;
 use std::path::Path;
 use std::time::Duration;
 
+use ::sandbox::Needs;
 use anyhow::{Context, Result, anyhow};
 use events::{Event, EventKind, Fact};
 use net::{Clock, Resolver, Validate};
-use ::sandbox::Needs;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 

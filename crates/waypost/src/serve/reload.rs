@@ -5,11 +5,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ::sandbox::Needs;
 use arc_swap::ArcSwap;
 use mta::LiveDirectory;
 use mta::settings::LiveSettings;
 use net::blocking;
-use ::sandbox::Needs;
 use tokio::sync::Mutex;
 
 use super::certificates::ServerCertificates;

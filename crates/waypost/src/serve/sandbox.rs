@@ -114,7 +114,12 @@ fn programs(file: &FileOptions) -> Vec<PathBuf> {
 }
 
 fn sockets(file: &FileOptions) -> Vec<PathBuf> {
-    [&file.admin_socket, &file.submit_socket].into_iter().flatten().cloned().chain([PathBuf::from(crate::config::DEFAULT_SUBMIT_SOCKET)]).collect()
+    [&file.admin_socket, &file.submit_socket]
+        .into_iter()
+        .flatten()
+        .cloned()
+        .chain([PathBuf::from(crate::config::DEFAULT_SUBMIT_SOCKET)])
+        .collect()
 }
 
 /// Returns the keys, certificates and other files that the configuration names.

@@ -38,11 +38,42 @@ pub(super) const SYSTEM: &[&str] = &[
 ];
 
 /// Where a hook and the programs that it calls are.
-pub(super) const SYSTEM_PROGRAMS: &[&str] =
-    &["/usr/bin", "/usr/sbin", "/usr/local", "/usr/lib", "/usr/lib64", "/usr/libexec", "/usr/share", "/bin", "/sbin", "/lib", "/lib64", "/opt", "/etc"];
+pub(super) const SYSTEM_PROGRAMS: &[&str] = &[
+    "/usr/bin",
+    "/usr/sbin",
+    "/usr/local",
+    "/usr/lib",
+    "/usr/lib64",
+    "/usr/libexec",
+    "/usr/share",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib64",
+    "/opt",
+    "/etc",
+];
 
 /// Directories that many programs use: of a configured file in one of them, only the file can be read.
 pub(super) const BROAD: &[&str] = &[
-    "/", "/etc", "/home", "/media", "/mnt", "/opt", "/root", "/run", "/srv", "/tmp", "/usr", "/usr/local", "/usr/local/etc", "/var", "/var/lib", "/var/log",
-    "/var/mail", "/var/run", "/var/spool", "/var/tmp",
+    "/",
+    "/etc",
+    "/home",
+    "/media",
+    "/mnt",
+    "/opt",
+    "/root",
+    "/run",
+    "/srv",
+    "/tmp",
+    "/usr",
+    "/usr/local",
+    "/usr/local/etc",
+    "/var",
+    "/var/lib",
+    "/var/log",
+    "/var/mail",
+    "/var/run",
+    "/var/spool",
+    "/var/tmp",
 ];

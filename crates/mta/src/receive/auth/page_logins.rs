@@ -70,7 +70,12 @@ impl PageLogins {
 
     /// Logs in the holder of a one-time link.
     pub fn by_link(&self, client: IpAddr, login: &str) -> LoggedIn {
-        self.0.by_link(client, login.to_owned())
+        self.0.on_the_page(client, login.to_owned(), "one-time link".into())
+    }
+
+    /// Logs in the holder of a passkey with this name.
+    pub fn by_passkey(&self, client: IpAddr, login: &str, name: &str) -> LoggedIn {
+        self.0.on_the_page(client, login.to_owned(), format!("passkey {name}"))
     }
 
     /// Counts a guess at a second step as a failed login, until [`Self::excuse`].

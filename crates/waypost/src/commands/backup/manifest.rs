@@ -116,7 +116,8 @@ impl Manifest {
 impl BackupFile {
     /// Describes a file that is in the directory.
     pub fn of(directory: &Path, path: &Path) -> Result<Self> {
-        let (size_bytes, sha256) = digest(&directory.join(path)).with_context(|| format!("cannot read {}", directory.join(path).display()))?;
+        let (size_bytes, sha256) =
+            digest(&directory.join(path)).with_context(|| format!("cannot read {}", directory.join(path).display()))?;
         Ok(Self { path: path.to_owned(), size_bytes, sha256 })
     }
 

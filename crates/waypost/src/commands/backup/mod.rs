@@ -148,7 +148,8 @@ fn take_content(snapshot: &Snapshot, data: &Path, directory: &Path, report: &mut
 
 /// Describes the content files; digests of an earlier backup are used again, since content never changes.
 fn describe(directory: &Path, content: Vec<ContentFile>, before: Option<&Manifest>) -> Result<Vec<BackupFile>> {
-    let known: HashMap<&Path, &BackupFile> = before.iter().flat_map(|before| &before.content).map(|file| (file.path.as_path(), file)).collect();
+    let known: HashMap<&Path, &BackupFile> =
+        before.iter().flat_map(|before| &before.content).map(|file| (file.path.as_path(), file)).collect();
     let present = content.into_iter().filter(|content| content.path.exists());
     present
         .map(|content| {
@@ -218,7 +219,10 @@ fn text(report: &BackupReport) -> String {
         lines.push(format!("{} keys, configuration and history are not in it; --all adds them", styled(WARN, "note:")));
     }
     for name in &report.missing {
-        lines.push(format!("{} the content of message {name} is missing on the disk; waypost queue verify shows all damage", styled(BAD, "damage:")));
+        lines.push(format!(
+            "{} the content of message {name} is missing on the disk; waypost queue verify shows all damage",
+            styled(BAD, "damage:")
+        ));
     }
     lines.join("\n")
 }

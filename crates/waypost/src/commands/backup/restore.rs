@@ -12,9 +12,9 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde::Serialize;
 use store::{Damage, QueueReader};
 
+use super::CONTENT;
 use super::files::{copy, private_directory, sync_directory};
 use super::manifest::{Manifest, OtherFile};
-use super::CONTENT;
 use crate::cli::RestoreArgs;
 use crate::config;
 use crate::output::{BAD, GOOD, Output, WARN, span, styled};
@@ -35,8 +35,9 @@ struct RestoreReport {
 /// Runs the command.
 pub fn run(config: &Path, args: &RestoreArgs, out: Output) -> Result<ExitCode> {
     let directory = std::path::absolute(&args.directory)?;
-    let manifest = Manifest::read(&directory)?
-        .ok_or_else(|| anyhow!("{} has no backup of Waypost\n  hint: name the directory that was given to `waypost backup`", directory.display()))?;
+    let manifest = Manifest::read(&directory)?.ok_or_else(|| {
+        anyhow!("{} has no backup of Waypost\n  hint: name the directory that was given to `waypost backup`", directory.display())
+    })?;
     if !store::opens_schema(manifest.schema) {
         bail!(
             "the backup is of Waypost {} with the schema {}, which this version ({}) cannot open\n  hint: restore it with that version or a later one",
@@ -104,7 +105,8 @@ fn copy_all(manifest: &Manifest, directory: &Path, data: &Path) -> Result<()> {
         put(&content.path, data.join(&content.path))?;
     }
     for other in &manifest.files {
-        let Some(below) = other.in_data.as_ref().filter(|below| below.components().all(|part| matches!(part, std::path::Component::Normal(_))))
+        let Some(below) =
+            other.in_data.as_ref().filter(|below| below.components().all(|part| matches!(part, std::path::Component::Normal(_))))
         else {
             continue;
         };
