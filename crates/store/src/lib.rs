@@ -25,8 +25,10 @@ mod report;
 mod report_handle;
 mod room;
 mod simulated_disk;
+mod snapshot;
 mod sqlite;
 mod threads;
+mod verify;
 mod writer;
 
 pub use api_token::{ApiToken, TokenChange};
@@ -34,7 +36,7 @@ pub use batches::BatchCounts;
 pub use content::{Content, Spool};
 pub use daily::{DailyChange, DailyCount, DailyKind, DailyPeriod, DailyReportDue, DailyResult};
 pub use data_dir::Swept;
-pub use door::{DoorChange, LinkPurpose, OneTimeLink, PageSession, SecondStep, TokenHash};
+pub use door::{DoorChange, LinkPurpose, OneTimeLink, PageSession, Passkey, SecondStep, TokenHash};
 pub use error::StoreError;
 pub use handle::Store;
 pub use message::{
@@ -44,4 +46,6 @@ pub use message::{
 pub use recipient_state::RecipientState;
 pub use report::{KeptReport, KeptRows, KeptTlsFailure, KeptTlsPolicy, NewReport, ReportContent, ReportFilter};
 pub use simulated_disk::{CommitFate, Committing, SimulatedDisk};
+pub use snapshot::{ContentFile, Snapshot, opens_schema};
 pub use sqlite::{AccountChange, DirectoryChange, KnownRecipient, LaneDue, LaneLoad, LoginUse, QueueLoad};
+pub use verify::{Damage, Examined, QueueReader, Verified};

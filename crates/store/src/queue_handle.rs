@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use mail::{Domain, QueueId};
 
+use crate::content::Content;
 use crate::error::StoreError;
 use crate::handle::Store;
 use crate::message::{
@@ -27,9 +28,37 @@ const LOAD_FOR_MAX_MS: i64 = 60_000;
 const RECIPIENTS_PER_MS: i64 = 100;
 
 impl Store {
-    /// Commits messages; they are on disk, synced, when this returns. Claims end at `lease_ms`.
+    /// Commits messages; they are on disk, synced, when this returns, large contents in files. Claims end at `lease_ms`.
     pub async fn commit(&self, messages: Vec<NewMessage>, lease_ms: i64) -> Result<Committed, StoreError> {
-        self.write(Operation::Enqueue { messages, lease_ms }).await.map(|_| Committed(()))
+        let (messages, files) = self.in_files(messages).await?;
+        let done = self.write(Operation::Enqueue { messages, lease_ms }).await;
+        // After any other error it is unknown what survives a crash: the rows may, and then need their content.
+        if let Err(StoreError::Full) = done {
+            files.iter().for_each(|content| self.discard(content));
+        }
+        done.map(|_| Committed(()))
+    }
+
+    /// Puts large contents that are in memory only into files. Returns the messages, and those contents.
+    async fn in_files(&self, mut messages: Vec<NewMessage>) -> Result<(Vec<NewMessage>, Vec<Content>), StoreError> {
+        let mut files: Vec<Content> = Vec::new();
+        for new in messages.iter_mut().filter(|new| new.content.lacks_file()) {
+            let shared = files.iter().find(|content| content.id == new.content.id).cloned();
+            new.content = match shared {
+                Some(content) => content,
+                None => match self.put(new.content.id, new.content.front()).await {
+                    Ok(content) => {
+                        files.push(content.clone());
+                        content
+                    }
+                    Err(error) => {
+                        files.iter().for_each(|content| self.discard(content));
+                        return Err(error);
+                    }
+                },
+            };
+        }
+        Ok((messages, files))
     }
 
     /// Commits the end of an attempt, with the DSNs that follow from it.
