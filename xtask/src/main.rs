@@ -12,6 +12,7 @@ mod deny;
 mod doc_names;
 mod docs;
 mod machine;
+mod simulate;
 mod steps;
 mod suites;
 mod tools;
@@ -31,6 +32,9 @@ The project's own commands.
   cargo xtask docs [--check]       write the man pages, the configuration reference and the code map, or only compare them
   cargo xtask code-map             write only the code map; builds nothing
   cargo xtask book                 build the documents as a book in target/book, and check its links
+  cargo xtask simulate [--seed N [--trace] | --seeds A-B | --minutes M]
+                                   the mail flow on a simulated clock, network, DNS and disk; without options: the fixed seeds,
+                                   then fresh ones for 3 minutes, as in ci
   cargo xtask bench [GROUP..] [OPTIONS]
                                    measure Waypost beside Postfix and older builds (docs/benchmarks.md); --help shows groups and
                                    options, `guesses` and `history` among them. Needs root
@@ -61,6 +65,7 @@ fn run(arguments: &[String]) -> Result<()> {
         ["docs", "--check"] => docs::check(),
         ["code-map"] => docs::write_code_map(),
         ["book"] => book::check(),
+        ["simulate", options @ ..] => simulate::run(options),
         ["bench", options @ ..] => bench::run(options),
         ["crash", options @ ..] => crash::run(options),
         [] | ["help" | "--help" | "-h"] => {

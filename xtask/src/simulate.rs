@@ -1,0 +1,36 @@
+//! `cargo xtask simulate`: the mail flow on a simulated clock, network, DNS and disk (docs/testing.md).
+//!
+//! Invariant: the simulation is compiled in a workspace of its own, so that its tokio is not that of the checkout's binaries.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::checkout::{cargo, must, program, root, target};
+
+/// The seeds of every run; each found something once, or is one of the first.
+const FIXED_SEEDS: &str = "1-40";
+
+/// The time for fresh seeds, in minutes.
+const FRESH_MINUTES: &str = "3";
+
+/// Runs the simulation with these options, or as CI does.
+pub fn run(options: &[&str]) -> Result<()> {
+    must(&mut compile("build"))?;
+    if !options.is_empty() {
+        return must(simulation().args(options));
+    }
+    must(compile("test").args(["--", "--nocapture"]))?;
+    must(simulation().args(["--seeds", FIXED_SEEDS]))?;
+    must(simulation().args(["--minutes", FRESH_MINUTES]))
+}
+
+fn compile(subcommand: &str) -> Command {
+    let mut command = cargo(subcommand);
+    command.arg("--manifest-path").arg(root().join("tests/simulation/Cargo.toml")).arg("--target-dir").arg(target());
+    command
+}
+
+fn simulation() -> Command {
+    program(target().join("debug/simulation"))
+}
