@@ -147,8 +147,21 @@ impl Ledger {
     }
 
     /// Records the death of our process: whoever waits for a reply has lost it.
+    ///
+    /// The memory of what targets have taken dies too. If a commit has failed after one target of several had taken its copy, the sender got a 4xx and will
+    /// try again, and that target gets another copy (docs/queue.md).
     pub fn process_died(&mut self) {
         (0..self.letters.len()).for_each(|n| self.doubt(n));
+        for (n, letter) in self.letters.iter().enumerate() {
+            for target in letter.to.iter().filter(|addressee| addressee.answer == Answer::None).flat_map(|addressee| &addressee.targets) {
+                let explained = 1 + self.addressee(n, target).map_or(0, |addressee| addressee.doubts);
+                if let Some(copy) = self.copies.get_mut(&(n, target.clone()))
+                    && copy.delivered_ms.len() == explained + copy.excused
+                {
+                    copy.excused += 1;
+                }
+            }
+        }
     }
 
     fn addressee(&self, n: usize, target: &str) -> Option<&Addressee> {

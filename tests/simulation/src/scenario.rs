@@ -178,7 +178,7 @@ fn domain(dice: &mut Dice, n: u8, chaos_ms: i64) -> FarDomain {
         address: IpAddr::V4(Ipv4Addr::new(10, n, 1, u8::try_from(k).unwrap_or(1))),
         pipelining: dice.chance(700),
         chunking: dice.chance(500),
-        sessions_max: usize::try_from(dice.between(1, 20)).unwrap_or(1),
+        sessions_max: usize::try_from(dice.between(1, 20)).map_or(1, |most| if steady { usize::MAX } else { most }),
         latency_ms: dice.between(0, 150),
         moods: if steady { Vec::new() } else { moods(dice, chaos_ms) },
     };
