@@ -26,19 +26,34 @@ function wider() {
   return `${px} px wider than the window: ${out.slice(-3).map((e) => e.outerHTML.slice(0, 160)).join(' | ')}`;
 }
 
+// Runs in the page: shows the directory of the test as that of an installed server.
+function installed(lab) {
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const { currentNode: node } = texts;
+    const text = node.data.replaceAll(`${lab}/data`, '/var/lib/waypost').replaceAll(lab, '/etc/waypost');
+    if (text !== node.data) node.data = text;
+  }
+}
+
+// The key of a certificate that is trusted as if an authority had signed it.
+function trusted({ spki }) {
+  return spki ? [`--ignore-certificate-errors-spki-list=${spki}`] : [];
+}
+
 // options: host (name of the server), address, port, width, height, scripts (false turns JavaScript off), shots (directory of screenshots, or null),
-// locale, hosts ({ name: address } of others).
+// locale, every (pictures of all screens), hosts ({ name: address } of others), lab (the directory of the test), spki (the SHA-256 of the server's public key, to trust its certificate).
 async function visitor(options) {
   const { host, address, width = 1280, height = 900 } = options;
   const browser = await chromium.launch({
     executablePath: EXECUTABLE,
     // The sandbox needs user namespaces, which root in a container may lack; --disable-quic and the rules keep the browser on this machine.
-    args: ['--no-sandbox', '--disable-quic', `--host-resolver-rules=MAP ${host} ${address}, MAP * ~NOTFOUND`],
+    args: ['--no-sandbox', '--disable-quic', `--host-resolver-rules=MAP ${host} ${address}, MAP * ~NOTFOUND`, ...trusted(options)],
   });
   const context = await browser.newContext({
     viewport: { width, height },
     // A certificate that no authority has signed, as after the first setup.
-    ignoreHTTPSErrors: true,
+    ignoreHTTPSErrors: !options.spki,
     javaScriptEnabled: options.scripts !== false,
     locale: options.locale || 'en-GB',
     timezoneId: 'Europe/Berlin',
@@ -92,8 +107,9 @@ class Visitor {
           }
         }
       }
-      if (options.shots && SHOWN.includes(name)) {
-        const file = `${name}-${options.width}-${scheme}.png`;
+      if (options.shots && (options.every || SHOWN.includes(name))) {
+        if (options.lab) await page.evaluate(installed, options.lab);
+        const file = `${name}-${options.width}-${scheme}${options.locale === 'zh-CN' ? '-zh' : ''}.png`;
         await page.screenshot({ path: path.join(options.shots, file), fullPage: Boolean(options.whole) });
       }
     }

@@ -77,7 +77,7 @@ fn tokens_open_the_api_and_wrong_ones_are_limited() {
     assert_eq!(ask(&waypost, "/api/v1/aliases", &[]).0, 401);
     assert_eq!(ask(&waypost, "/api/v1/..%2f..%2fetc%2fpasswd", &["-H", &bearer]).0, 404);
     let (rebound, _) = ask(&waypost, "/api/v1/aliases", &["-H", &bearer, "-H", "Host: rebound.test"]);
-    assert!([404, 421].contains(&rebound), "another host is not the server's: {rebound}");
+    assert_eq!(rebound, 421, "another host is not the server's");
     let both = ["-H", &bearer, "-H", "Transfer-Encoding: chunked", "-H", "Content-Length: 3", "-d", "{}"];
     assert_eq!(ask(&waypost, "/api/v1/domains", &both).0, 400);
     let large = lab.write("large.json", &"x".repeat(10 * 1024 * 1024));

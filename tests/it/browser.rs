@@ -4,13 +4,13 @@
 
 use std::path::{Path, PathBuf};
 
-use it::{Dns, HTTPS_PORT, Lab, MX_PORT, Sink, Waypost, forwarding_zone, run};
+use it::{Dns, HTTPS_PORT, Lab, MX_PORT, OWNER, Sink, Waypost, forwarding_zone, owned, run, run_ok};
 use mail::Reply;
 use serde_json::{Value, json};
 
 /// A phone and a desktop: columns and lines, in CSS pixels.
-const PHONE: [u32; 2] = [390, 844];
-const DESKTOP: [u32; 2] = [1280, 900];
+pub(crate) const PHONE: [u32; 2] = [390, 844];
+pub(crate) const DESKTOP: [u32; 2] = [1280, 900];
 
 /// What a hostile host says about its mailboxes.
 const HOSTILE_REPLY: &str = "<script>window.pwned=10</script> \"'><img src=x onerror=window.pwned=11> https://evil.test/ \u{202e}gnp";
@@ -37,29 +37,34 @@ fn scene() -> Scene {
 }
 
 impl Scene {
-    /// Runs a script of tests/browser, which must succeed.
-    fn browse(&self, script: &str, [width, height]: [u32; 2], more: Value) -> Value {
-        let link = self.waypost.ok(&["web", "login-link"]);
-        let link = link.split_whitespace().find(|word| word.starts_with("https://")).unwrap_or_else(|| panic!("no link in {link}"));
-        let mut options = json!({
-            "host": "mx.example.test",
-            "address": self.waypost.address,
-            "port": HTTPS_PORT,
-            "smtp": MX_PORT,
-            "domain": "example.test",
-            "target": "foo@inbox.test",
-            "width": width,
-            "height": height,
-            "link": link,
-            "shots": screenshots(),
-        });
-        options.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser").join(script);
-        let output = run("node", &[script.to_str().unwrap(), &options.to_string()]);
-        let said = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success(), "{}\n{said}\nthe log:\n{}", String::from_utf8_lossy(&output.stderr), self.waypost.log());
-        serde_json::from_str(&said).unwrap_or_else(|e| panic!("{e}: {said}"))
+    fn browse(&self, script: &str, size: [u32; 2], more: Value) -> Value {
+        browse(&self.waypost, script, size, more)
     }
+}
+
+/// Runs a script of tests/browser, which must succeed.
+pub(crate) fn browse(waypost: &Waypost, script: &str, [width, height]: [u32; 2], more: Value) -> Value {
+    let link = waypost.ok(&["web", "login-link"]);
+    let link = link.split_whitespace().find(|word| word.starts_with("https://")).unwrap_or_else(|| panic!("no link in {link}"));
+    let mut options = json!({
+        "host": "mx.example.test",
+        "address": waypost.address,
+        "port": HTTPS_PORT,
+        "smtp": MX_PORT,
+        "domain": "example.test",
+        "target": "foo@inbox.test",
+        "width": width,
+        "height": height,
+        "link": link,
+        "shots": screenshots(),
+        "lab": waypost.config.parent(),
+    });
+    options.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser").join(script);
+    let output = run("node", &[script.to_str().unwrap(), &options.to_string()]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{}\n{said}\nthe log:\n{}", String::from_utf8_lossy(&output.stderr), waypost.log());
+    serde_json::from_str(&said).unwrap_or_else(|e| panic!("{e}: {said}"))
 }
 
 /// The directory of screenshots, if they are to be written.
@@ -112,5 +117,22 @@ fn hostile_mail_runs_nothing_and_breaks_nothing() {
         scene.browse("hostile.js", size, json!({ "shots": null }));
         scene.waypost.assert_no_bugs();
         drop(scene.lab);
+    }
+}
+
+#[test]
+fn passkeys_log_in_and_cannot_be_copied_or_replayed() {
+    for size in [PHONE, DESKTOP] {
+        let lab = Lab::new();
+        let (mut waypost, password) = owned(&lab, "");
+        let key = "openssl x509 -in \"$0\" -noout -pubkey | openssl pkey -pubin -outform der | openssl dgst -sha256 -binary | base64";
+        let spki = run_ok("sh", &["-c", key, &waypost.certificate().display().to_string()]).trim().to_owned();
+        browse(&waypost, "passkey.js", size, json!({ "shots": null, "spki": spki, "login": OWNER, "password": password }));
+        let log = waypost.ok(&["log", "--kind", "server-changed"]);
+        for words in ["added the passkey phone <b>", "its counter went back, so it may have been copied", "removed the passkey"] {
+            assert!(log.contains(words), "{words}: {log}");
+        }
+        waypost.assert_no_bugs();
+        waypost.stop();
     }
 }

@@ -97,6 +97,21 @@ fn threat_87_aliases_that_lead_to_themselves() {
     stage.inbox.wait_for("still here");
 }
 
+/// No alias is a pattern: the characters of regular expressions are those of an address, or refused.
+#[test]
+fn threat_88_aliases_have_no_patterns() {
+    let stage = InboundScene::new("");
+    let waypost = &stage.waypost;
+    waypost.refused(&["alias", "add", "(a+)+$@example.test", "x@inbox.test"]);
+    waypost.ok(&["alias", "add", "a*|^b+$@example.test", "x@inbox.test"]);
+    let mut talk = greeted(waypost);
+    talk.expect("MAIL FROM:<her@foreign.test>", "250");
+    talk.expect("RCPT TO:<a*|^b+$@example.test>", "250");
+    for other in ["aaa", "b", "bb", "a", &"a".repeat(60)] {
+        talk.expect(&format!("RCPT TO:<{other}@example.test>"), "550 5.1.1");
+    }
+}
+
 #[test]
 fn virtual_file_changes_apply_to_the_next_rcpt() {
     let lab = Lab::new();

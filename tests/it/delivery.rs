@@ -192,6 +192,10 @@ fn failed_opportunistic_tls_falls_back_to_plaintext() {
     let line = far.fate("delivered", "a@broken.test");
     assert!(!line.contains("tls="), "{line}");
     far.waypost.assert_no_bugs();
+    wait_for("the history to say why", || {
+        let told = far.waypost.ok(&["trace", "a@broken.test"]);
+        told.contains("not encrypted: TLS failed").then_some(())
+    });
 }
 
 #[test]

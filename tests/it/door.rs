@@ -2,106 +2,9 @@
 //!
 //! threats.md 89 to 94, RFC 6238. Invariant: curl is the browser, and another implementation makes the codes.
 
-use std::path::PathBuf;
-
-use it::{HTTPS_PORT, Lab, Talk, Waypost, base64, fed, run_ok};
+use it::{HTTPS_PORT, Lab, Talk, Visit, Waypost, base64, fed, owned};
 
 const ME: &str = "me@example.test";
-
-/// A browser, with its cookies.
-struct Visit<'a> {
-    waypost: &'a Waypost,
-    jar: PathBuf,
-    host: &'static str,
-    port: u16,
-}
-
-/// A response.
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
-}
-
-impl Answer {
-    /// The value of a field of the head.
-    fn field(&self, name: &str) -> Option<&str> {
-        let find = |line: &str| line.split_once(": ").is_some_and(|(key, _)| key.eq_ignore_ascii_case(name));
-        self.head.lines().find(|line| find(line)).and_then(|line| line.split_once(": ")).map(|(_, value)| value.trim())
-    }
-
-    fn location(&self) -> &str {
-        self.field("location").unwrap_or_else(|| panic!("no Location: {}", self.head))
-    }
-
-    /// The value of a hidden field of a form.
-    fn hidden(&self, name: &str) -> String {
-        let from = format!("name=\"{name}\" value=\"");
-        let rest = self.body.split(&from).nth(1).unwrap_or_else(|| panic!("no field {name}: {}", self.body));
-        rest.split('"').next().unwrap().to_owned()
-    }
-}
-
-impl<'a> Visit<'a> {
-    fn new(lab: &Lab, waypost: &'a Waypost, name: &str) -> Self {
-        Self { waypost, jar: lab.path().join(name), host: "mx.example.test", port: HTTPS_PORT }
-    }
-
-    fn origin(&self) -> String {
-        format!("https://{}:{}", self.host, self.port)
-    }
-
-    /// A request with exactly these arguments of curl.
-    fn ask(&self, path: &str, more: &[&str]) -> Answer {
-        let (jar, to) = (self.jar.display().to_string(), format!("{}:{}:{}:{}", self.host, self.port, self.waypost.address, self.port));
-        let url = format!("{}{path}", self.origin());
-        let mut all = vec!["-sSki", "--path-as-is", "--noproxy", "*", "--connect-to", &to, "-b", &jar, "-c", &jar, "-A", "Firefox <b>"];
-        all.extend(more);
-        all.push(&url);
-        let out = run_ok("curl", &all).replace("HTTP/1.1 100 Continue\r\n\r\n", "");
-        let (head, body) = out.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head: {out}"));
-        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or_else(|| panic!("no status: {head}"));
-        Answer { status, head: head.replace('\r', ""), body: body.to_owned() }
-    }
-
-    fn get(&self, path: &str) -> Answer {
-        self.ask(path, &[])
-    }
-
-    /// Sends a form of this server.
-    fn post(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
-        let origin = format!("Origin: {}", self.origin());
-        let fields: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let mut more = vec!["-X", "POST", "-H", &origin, "-H", "Sec-Fetch-Site: same-origin"];
-        fields.iter().for_each(|field| more.extend(["--data-urlencode", field]));
-        self.ask(path, &more)
-    }
-
-    /// The same with the token of the session.
-    fn change(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
-        let token = self.get("/account").hidden("csrf");
-        self.post(path, &[fields, &[("csrf", &token)]].concat())
-    }
-
-    fn log_in(&self, login: &str, password: &str) -> Answer {
-        self.post("/login", &[("login", login), ("password", password), ("next", "/account")])
-    }
-
-    fn is_in(&self) -> bool {
-        self.get("/account").status == 200
-    }
-}
-
-/// A server with HTTPS, and the owner `me@`.
-fn owned(lab: &Lab, options: &str) -> (Waypost, String) {
-    let section = if options.contains("[client_config]") { "" } else { "[client_config]\n" };
-    let mut waypost = Waypost::configured(lab, &format!("{section}{options}"));
-    waypost.ok(&["domain", "add", "--bare", "example.test"]);
-    let password = waypost.account(ME);
-    waypost.ok(&["account", "owner", ME]);
-    waypost.start();
-    (waypost, password)
-}
 
 #[test]
 fn an_owner_logs_in_and_out() {
@@ -373,6 +276,10 @@ fn threats_91_to_93_requests_to_the_page() {
     {
         assert_eq!(visit.ask("/login", &["-H", host]).status, status, "{host}");
     }
+    for method in ["GET", "POST", "PATCH", "DELETE"] {
+        let foreign = visit.ask("/api/v1/aliases", &["-X", method, "-H", "Host: evil.test"]);
+        assert_eq!(foreign.status, 421, "{method}: {}", foreign.body);
+    }
     for path in ["/..%2fetc/passwd", "/assets/..%2f..%2fetc/passwd", "/assets/%2e%2e/login", "/a/..%5cb", "/%00"] {
         assert_eq!(visit.get(path).status, 404, "{path}");
     }
@@ -396,13 +303,13 @@ fn the_page_is_only_where_it_is_to_be() {
     let visit = Visit::new(&lab, &waypost, "jar");
     assert_eq!(visit.get("/login").status, 404, "not on the public port");
     assert!(visit.get("/").body.contains("is a mail server"));
-    let inside = Visit { port: ADMIN_PORT, ..Visit::new(&lab, &waypost, "inside") };
+    let inside = Visit::new(&lab, &waypost, "inside").at("mx.example.test", ADMIN_PORT);
     assert_eq!(inside.log_in(ME, &password).status, 303);
     assert!(inside.is_in());
-    let tunnel = Visit { port: ADMIN_PORT, host: "localhost", ..Visit::new(&lab, &waypost, "tunnel") };
+    let tunnel = Visit::new(&lab, &waypost, "tunnel").at("localhost", ADMIN_PORT);
     assert_eq!(tunnel.log_in(ME, &password).status, 303, "behind an SSH tunnel");
     assert!(tunnel.get("/account").field("strict-transport-security").is_none());
-    let evil = Visit { port: ADMIN_PORT, host: "evil.test", ..Visit::new(&lab, &waypost, "evil") };
+    let evil = Visit::new(&lab, &waypost, "evil").at("evil.test", ADMIN_PORT);
     assert_eq!((evil.get("/login").status, evil.get("/.well-known/mta-sts.txt").status), (421, 421));
     waypost.stop();
 

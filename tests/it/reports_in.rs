@@ -9,8 +9,8 @@ use reports::tls::{FailureDetails, Policy, PolicyResult, ResultType, Summary, Tl
 use reports::{Envelope, gzip};
 use serde_json::Value;
 
-struct Scene {
-    waypost: Waypost,
+pub(crate) struct Scene {
+    pub(crate) waypost: Waypost,
     inbox: Sink,
     signer: Signer,
     _dns: Dns,
@@ -19,10 +19,18 @@ struct Scene {
 
 /// receiver.test signs its mail; a catch-all accepts every other address.
 fn scene() -> Scene {
+    scene_with("")
+}
+
+/// The same with further options.
+pub(crate) fn scene_with(options: &str) -> Scene {
     let lab = Lab::new();
     let mut waypost = Waypost::configured(
         &lab,
-        "postmaster = \"foo@inbox.test\"\n[forward]\ndomain = \"fwd.example.test\"\nmode = \"queue\"\nunauthenticated = \"accept\"\n[dns]\naddresses = [\"192.0.2.1\"]\n",
+        &format!(
+            "postmaster = \"foo@inbox.test\"\n[forward]\ndomain = \"fwd.example.test\"\nmode = \"queue\"\nunauthenticated = \"accept\"\n\
+             [dns]\naddresses = [\"192.0.2.1\"]\n{options}"
+        ),
     );
     let pair = KeyPair::generate(Algorithm::Rsa).unwrap();
     let signer = Signer::new(Algorithm::Rsa, &pair.private, "receiver.test", "s1").unwrap();
@@ -50,11 +58,11 @@ fn letter(media_type: &str, name: &str, attached: &[u8]) -> String {
     )
 }
 
-fn zipped(xml: &str) -> String {
+pub(crate) fn zipped(xml: &str) -> String {
     letter("application/gzip", "receiver.test!example.test!1!2.xml.gz", &gzip(xml.as_bytes()))
 }
 
-fn row(source: &str, count: u32, result: &str) -> String {
+pub(crate) fn row(source: &str, count: u32, result: &str) -> String {
     format!(
         "<record><row><source_ip>{source}</source_ip><count>{count}</count><policy_evaluated><disposition>none</disposition><dkim>{result}</dkim>\
          <spf>{result}</spf></policy_evaluated></row><identifiers><header_from>example.test</header_from></identifiers><auth_results>\
@@ -63,7 +71,7 @@ fn row(source: &str, count: u32, result: &str) -> String {
 }
 
 /// A report of yesterday about example.test.
-fn report(id: &str, domain: &str, rows: &str) -> String {
+pub(crate) fn report(id: &str, domain: &str, rows: &str) -> String {
     let now_s = net::Clock::system().now_ms() / 1000;
     format!(
         "<?xml version=\"1.0\"?><feedback><report_metadata><org_name>receiver.test</org_name><email>a@receiver.test</email><report_id>{id}</report_id>\
@@ -78,7 +86,7 @@ impl Scene {
         Talk::greeted(self.waypost.address, MX_PORT).message("bounce@receiver.test", to, message)
     }
 
-    fn send_signed(&self, to: &str, message: &str) -> String {
+    pub(crate) fn send_signed(&self, to: &str, message: &str) -> String {
         let field = self.signer.sign(&[message.as_bytes()]).unwrap();
         self.send(to, &(field + message))
     }

@@ -230,3 +230,64 @@ fn threat_100_records_that_cannot_be_read() {
     assert_eq!(inbox.messages().len(), 2);
     waypost.assert_no_bugs();
 }
+
+#[test]
+fn threat_99_over_the_memory_budget_only_accounts_are_served() {
+    let lab = Lab::new();
+    let _dns = Dns::start(&lab, &zone(&lab));
+    let mut waypost = Waypost::configured(&lab, "");
+    waypost.ok(&["domain", "add", "--bare", "example.test"]);
+    let password = waypost.account("me@example.test");
+    waypost.start();
+    // The network of a login is known from now on.
+    drop(waypost.logged_in("me@example.test", &password));
+    waypost.configure(|config| config.set("limits.memory_bytes", "1 MiB"));
+    waypost.ok(&["reload"]);
+    waypost.wait_for_log("the memory budget is used up");
+    let refused = Talk::connect(waypost.address, MX_PORT).reply();
+    assert!(refused.starts_with("421 4.3.2 the server is short of memory"), "{refused}");
+    let mut account = waypost.logged_in("me@example.test", &password);
+    account.expect("NOOP", "250");
+    waypost.configure(|config| config.remove("limits.memory_bytes"));
+    waypost.ok(&["reload"]);
+    waypost.wait_for_log("within the memory budget again");
+    Talk::greeted(waypost.address, MX_PORT).expect("EHLO client.foreign.test", "250");
+    waypost.assert_no_bugs();
+}
+
+/// Stress: three errors end the session of an unknown client, and an account keeps its twenty.
+#[test]
+fn under_stress_unknown_clients_get_fewer_errors() {
+    let lab = Lab::new();
+    let _dns = Dns::start(&lab, &zone(&lab));
+    let mut waypost = Waypost::configured(&lab, "");
+    waypost.ok(&["domain", "add", "--bare", "example.test"]);
+    let password = waypost.account("me@example.test");
+    waypost.start();
+    let mut account = waypost.logged_in("me@example.test", &password);
+    let stranger = |waypost: &Waypost| {
+        let mut talk = Talk::connect_from(lab.address(9), waypost.address, MX_PORT);
+        assert!(talk.reply().starts_with("220"));
+        talk.expect("EHLO client.foreign.test", "250");
+        talk
+    };
+    let mut calm = stranger(&waypost);
+    for _ in 0..4 {
+        calm.expect("WHAT", "500");
+    }
+    drop(calm);
+    // Seven eighths of the budget are used, but not all of it.
+    let used = waypost.memory_kib();
+    waypost.configure(|config| config.set("limits.memory_bytes", format!("{} KiB", used * 107 / 100)));
+    waypost.ok(&["reload"]);
+    waypost.wait_for_log("under stress");
+    let mut tight = stranger(&waypost);
+    tight.expect("WHAT", "500");
+    tight.expect("WHAT", "500");
+    tight.expect("WHAT", "421");
+    for _ in 0..4 {
+        account.expect("WHAT", "500");
+    }
+    assert!(!waypost.log().contains("the memory budget is used up"), "{}", waypost.log());
+    waypost.assert_no_bugs();
+}

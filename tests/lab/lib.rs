@@ -32,6 +32,7 @@ mod terminal;
 mod tls_reporter;
 mod tls_sender;
 mod unbound;
+mod visit;
 mod waypost;
 mod zones;
 
@@ -67,6 +68,7 @@ pub use terminal::Terminal;
 pub use tls_reporter::{TlsReporter, is_tls_report, parse_tls_report, tls_reports, tls_sums, tlsrpt, wait_for_report, wait_for_tls_sums};
 pub use tls_sender::TlsSender;
 pub use unbound::Unbound;
+pub use visit::{OWNER, PageAnswer, Visit, owned};
 pub use waypost::{Waypost, binary};
 pub use zones::{domain, forwarding_zone, sts_domain, tlsa, zone};
 

@@ -109,7 +109,15 @@ impl Talk {
         }
     }
 
-    fn line(&mut self) -> String {
+    /// Reads this many octets, or fewer at the end of the connection, as text.
+    pub fn octets(&mut self, count: usize) -> String {
+        while self.input.len() < count && self.read() {}
+        let count = count.min(self.input.len());
+        String::from_utf8_lossy(&self.input.drain(..count).collect::<Vec<_>>()).into_owned()
+    }
+
+    /// Reads one line with its end; empty at the end of the connection.
+    pub fn line(&mut self) -> String {
         loop {
             if let Some(end) = self.input.iter().position(|b| *b == b'\n') {
                 return String::from_utf8_lossy(&self.input.drain(..=end).collect::<Vec<_>>()).into_owned();

@@ -12,6 +12,7 @@ use crate::checkout::{cargo, must, program, target, waypost};
 pub fn run(words: &[&str]) -> Result<()> {
     match words {
         ["history"] => must(cargo("bench --package history").args(["--", "10000000"])),
+        ["face"] => must(cargo("run --release --package it --bin face").env("WAYPOST_BIN", binary()?)),
         ["guesses"] => must(cargo("run --release --package it --bin guesses").env("WAYPOST_BIN", binary()?)),
         ["report", ..] | [.., "--help" | "-h"] => must(load()?.arg("bench").args(words)),
         _ => must(load()?.arg("bench").args(words).arg("--binary").arg(binary()?).arg("--dir").arg(target().join("bench"))),

@@ -50,7 +50,8 @@ pub fn page() -> Result<String> {
     Ok(page)
 }
 
-fn crate_folders() -> Result<Vec<PathBuf>> {
+/// The folders of the crates, in that order.
+pub fn crate_folders() -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(root().join("crates"))? {
         let dir = entry?.path();
@@ -65,22 +66,28 @@ fn crate_folders() -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-fn name_of(path: &Path) -> String {
+/// The last part of a path.
+pub fn name_of(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// A row for each source file below `dir`.
 fn rows(dir: &Path, page: &mut String) -> Result<()> {
-    let mut files = Vec::new();
-    collect(dir, &mut files)?;
-    files.sort_by_key(|file| order_in(dir, file));
-    for file in files {
+    for file in sources(dir)? {
         let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
         let Some(job) = first_sentence(&text) else { bail!("{} does not open with //!", file.display()) };
         let shown = file.strip_prefix(dir).unwrap_or(&file).display();
         let _ = writeln!(page, "| `{shown}` | {} |", job.replace('|', "\\|"));
     }
     Ok(())
+}
+
+/// The source files below a directory, without those of tests, in the order of the page.
+pub fn sources(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    collect(dir, &mut files)?;
+    files.sort_by_key(|file| order_in(dir, file));
+    Ok(files)
 }
 
 /// A folder's own file (`lib.rs`, `main.rs`, `mod.rs`) before the others in it.

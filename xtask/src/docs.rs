@@ -9,10 +9,10 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 use crate::checkout::{BINARIES, cargo, must, output_of, program, root, target, waypost};
-use crate::{code_map, doc_names};
+use crate::{code_map, doc_names, limits};
 
 /// Generated pages in docs/ itself; the man pages are in docs/man.
-const PAGES: [&str; 4] = ["config.md", "events.md", "code-map.md", "openapi.json"];
+const PAGES: [&str; 5] = ["config.md", "events.md", "limits.md", "code-map.md", "openapi.json"];
 
 /// Writes them.
 pub fn write() -> Result<()> {
@@ -32,10 +32,12 @@ pub fn write() -> Result<()> {
     Ok(())
 }
 
-/// Writes the code map, for which nothing has to be built.
+/// Writes the code map and the limits, for which nothing has to be built.
 pub fn write_code_map() -> Result<()> {
     let page = root().join("docs/code-map.md");
-    fs::write(&page, code_map::page()?).with_context(|| page.display().to_string())
+    fs::write(&page, code_map::page()?).with_context(|| page.display().to_string())?;
+    let page = root().join("docs/limits.md");
+    fs::write(&page, limits::page()?).with_context(|| page.display().to_string())
 }
 
 /// Compares them with the committed ones.
@@ -76,6 +78,7 @@ fn generate() -> Result<BTreeMap<String, String>> {
     fresh.insert("openapi.json".into(), output_of(program(waypost("debug")).arg("openapi"))?);
     fresh.insert("events.md".into(), output_of(program(waypost("debug")).arg("event-kinds"))?);
     fresh.insert("code-map.md".into(), code_map::page()?);
+    fresh.insert("limits.md".into(), limits::page()?);
     Ok(fresh)
 }
 

@@ -44,6 +44,7 @@ const NEEDS: &[Need] = &[
     need("postsrsd", &["postsrsd"]),
     need("node", &["nodejs"]),
     need("npm", &["npm"]),
+    need("systemd-analyze", &["systemd"]),
     need("knotd", &["knot"]),
     need("kdig", &["knot-dnsutils"]),
     need("knsupdate", &["knot-dnsutils"]),

@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask ci` and its parts, `docs`, `book`, `bench`.
+//! The project's own commands: `cargo xtask ci` and its parts, `docs`, `book`, `fuzz`, `bench`.
 //!
 //! Invariant: what a machine has to check is checked here, so that a person and a build server run the same.
 
@@ -11,6 +11,8 @@ mod crash;
 mod deny;
 mod doc_names;
 mod docs;
+mod fuzz;
+mod limits;
 mod machine;
 mod simulate;
 mod steps;
@@ -30,14 +32,16 @@ The project's own commands.
   cargo xtask suites               only fetch the public suites that the tests read
   cargo xtask deny                 only check licences, bans and sources of the dependencies
   cargo xtask docs [--check]       write the man pages, the configuration reference and the code map, or only compare them
-  cargo xtask code-map             write only the code map; builds nothing
+  cargo xtask code-map             write only the code map and the limits; builds nothing
   cargo xtask book                 build the documents as a book in target/book, and check its links
   cargo xtask simulate [--seed N [--trace] | --seeds A-B | --minutes M]
                                    the mail flow on a simulated clock, network, DNS and disk; without options: the fixed seeds,
                                    then fresh ones for 3 minutes, as in ci
+  cargo xtask fuzz [--minutes N] [TARGET...]
+                                   run the targets of tests/fuzz_targets under libFuzzer, N minutes in all (60)
   cargo xtask bench [GROUP..] [OPTIONS]
                                    measure Waypost beside Postfix and older builds (docs/benchmarks.md); --help shows groups and
-                                   options, `guesses` and `history` among them. Needs root
+                                   options, `guesses`, `history` and `face` among them. Needs root
   cargo xtask crash [CAMPAIGN..] [OPTIONS]
                                    kill the server, cut its power, and make its system calls fail, under load; nothing acknowledged
                                    may be lost (docs/testing.md). --bounded: the part that `ci` runs. Needs root
@@ -66,6 +70,7 @@ fn run(arguments: &[String]) -> Result<()> {
         ["code-map"] => docs::write_code_map(),
         ["book"] => book::check(),
         ["simulate", options @ ..] => simulate::run(options),
+        ["fuzz", options @ ..] => fuzz::run(&fuzz::Options::parse(options)?),
         ["bench", options @ ..] => bench::run(options),
         ["crash", options @ ..] => crash::run(options),
         [] | ["help" | "--help" | "-h"] => {

@@ -13,13 +13,13 @@ use mta::LiveDirectory;
 use mta::passwords::PasswordKey;
 use net::{Clock, Resolver};
 use store::Store;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Mutex;
 
 use crate::accounts::PasswordMaker;
 use crate::changes::DirectoryEditor;
 use crate::control::Control;
 use crate::idempotency::Answers;
-use crate::messages::ROOM_KIB;
+use crate::message_room::MessageRoom;
 use crate::recorder::Recorder;
 use crate::reports::{ReportFacts, ReportReader};
 use crate::targets::TargetChecker;
@@ -84,16 +84,6 @@ impl ApiState {
         let recorder = Recorder { events: context.events.clone(), clock: context.clock.clone() };
         let editor = DirectoryEditor::new(context.store.clone(), context.live.clone(), recorder, context.shared.changing.clone());
         Self { context, editor }
-    }
-}
-
-/// Memory for messages that are being read, in KiB.
-#[derive(Clone)]
-pub(crate) struct MessageRoom(pub Arc<Semaphore>);
-
-impl Default for MessageRoom {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(ROOM_KIB as usize)))
     }
 }
 

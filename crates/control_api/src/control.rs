@@ -113,6 +113,11 @@ pub trait Control: Send + Sync {
     /// Starts a check of everything, unless one runs. Returns whether there is a running server, which does it.
     fn check_health(&self) -> bool;
 
+    /// Returns an EHLO name by which the sessions of a check are left out of the history; `None` without a running server.
+    fn check_name(&self) -> Option<String> {
+        None
+    }
+
     /// Plans the DNS records.
     ///
     /// # Errors

@@ -101,7 +101,11 @@ impl From<StoreError> for ApiError {
                 Self::new(StatusCode::INSUFFICIENT_STORAGE, text).hint("free space on the disk of the data directory, then try again")
             }
             StoreError::Closed => Self::new(StatusCode::SERVICE_UNAVAILABLE, text).hint("try again after the server has restarted"),
-            StoreError::Io(_) | StoreError::Corrupt(_) | StoreError::InUse(_) | StoreError::DatabaseLost { .. } => {
+            StoreError::Io(_)
+            | StoreError::Corrupt(_)
+            | StoreError::InUse(_)
+            | StoreError::Newer { .. }
+            | StoreError::DatabaseLost { .. } => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, text).hint("first check the disk and the kernel log (dmesg)")
             }
         }

@@ -16,17 +16,19 @@ use mail::{ForwardPath, Mailbox, ReversePath};
 use mta::{ExplainRequest, ExplainedDecision, ExplainedDelivery, ExplainedHost, ExplainedStep, Explanation, LiveDirectory};
 
 use crate::api::{ExplainDeliveryView, ExplainHostView, ExplainQuery, ExplainSignatureView, ExplainStepView, ExplanationView};
-use crate::context::MessageRoom;
 use crate::control::{Control, ControlError};
 use crate::error::ApiError;
 use crate::extract::{Params, parsed};
-use crate::messages::ROOM_KIB;
+use crate::message_room::MessageRoom;
 
 /// Maximum time for an explanation: DNS may be slow, and commands wait for a minute.
 const DEADLINE: Duration = Duration::from_secs(55);
 
 /// Maximum octets that are read of a message that is too large.
 const DISCARDED_MAX_BYTES: usize = 128 << 20;
+
+/// All explanations together count as one user, whose ID no user has.
+const EXPLAINING: u32 = u32::MAX;
 
 /// Maximum length of a name in HELO, in octets.
 const HELO_MAX_BYTES: usize = 255;
@@ -47,9 +49,7 @@ pub(crate) async fn explain(
         }
     };
     // The message, and the copy with what is added to it.
-    let kib = u32::try_from(length.saturating_mul(2) / 1024 + 1).unwrap_or(ROOM_KIB).min(ROOM_KIB);
-    // The semaphore is never closed.
-    let _room = room.0.acquire_many(kib).await.ok();
+    let _place = room.take(EXPLAINING, length.saturating_mul(2)).await;
     let explained = tokio::time::timeout(DEADLINE, async {
         let message = to_bytes(request.into_body(), usize::try_from(length).unwrap_or(usize::MAX)).await;
         let message = message.map_err(|error| ApiError::bad(format!("the message cannot be read: {error}")))?;

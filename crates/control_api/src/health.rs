@@ -8,7 +8,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 
-use crate::api::HealthView;
+use crate::api::{CheckName, HealthView};
 use crate::control::Control;
 use crate::error::ApiError;
 
@@ -28,4 +28,9 @@ pub(crate) async fn check(State(control): State<Arc<dyn Control>>) -> Result<(St
     }
     let health = control.health().ok_or_else(not_running)?;
     Ok((StatusCode::ACCEPTED, Json(HealthView { is_checking: true, ..health })))
+}
+
+/// Returns a name for the sessions of a check that the caller is about to make.
+pub(crate) async fn name(State(control): State<Arc<dyn Control>>) -> Result<Json<CheckName>, ApiError> {
+    control.check_name().map(|hello| Json(CheckName { hello })).ok_or_else(not_running)
 }

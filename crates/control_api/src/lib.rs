@@ -28,6 +28,7 @@ mod idempotency;
 mod import;
 mod keys;
 mod managers;
+mod message_room;
 mod messages;
 mod metrics;
 mod notices;

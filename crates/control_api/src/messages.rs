@@ -1,6 +1,6 @@
 //! `/api/v1/messages`: mail from programs on this machine, through a socket that every user may open.
 //!
-//! Invariant: the sender is the user that the kernel names (the peer's user ID), never one that the request names; memory for messages is limited.
+//! Invariant: the sender is the user that the kernel names (the peer's user ID), never one that the request names; memory for messages is limited, and shared among users.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,12 +19,9 @@ use policy::LocalUser;
 use tokio::net::UnixListener;
 
 use crate::api::{Envelope, Taken};
-use crate::context::MessageRoom;
 use crate::control::Control;
 use crate::error::ApiError;
-
-/// Maximum memory for messages that are being read, in KiB.
-pub(crate) const ROOM_KIB: u32 = 256 * 1024;
+use crate::message_room::MessageRoom;
 
 /// Maximum time to read a message.
 const READ_TIMEOUT: Duration = Duration::from_secs(120);
@@ -72,9 +69,7 @@ pub(crate) async fn submit(
             format!("the message is larger than {} octets", most - ENVELOPE_MAX_BYTES),
         )));
     }
-    let kib = u32::try_from(length / 1024 + 1).unwrap_or(ROOM_KIB).min(ROOM_KIB);
-    // The semaphore is never closed.
-    let _room = room.0.acquire_many(kib).await.ok();
+    let _place = room.take(peer.uid, length).await;
     let read = tokio::time::timeout(READ_TIMEOUT, to_bytes(request.into_body(), usize::try_from(length).unwrap_or(usize::MAX))).await;
     let bytes = match read {
         Ok(Ok(bytes)) => bytes,

@@ -8,6 +8,7 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use axum::Router;
+use futures_util::future::BoxFuture;
 use tokio::net::{UnixListener, UnixStream};
 
 use crate::messages::Peer;
@@ -19,14 +20,19 @@ pub async fn serve(
     socket_path: &Path,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let service = router.into_make_service_with_connect_info::<Peer>();
-    let result = axum::serve(listener, service).with_graceful_shutdown(shutdown).await;
+    let result = serve_until(listener, router, Box::pin(shutdown)).await;
     if let Err(error) = fs::remove_file(socket_path)
         && error.kind() != ErrorKind::NotFound
     {
         tracing::warn!(%error, socket = %socket_path.display(), "cannot remove a socket; the next start replaces it");
     }
     result
+}
+
+/// Boxed: otherwise each crate that awaits it compiles the HTTP server again.
+fn serve_until(listener: UnixListener, router: Router, shutdown: BoxFuture<'static, ()>) -> BoxFuture<'static, io::Result<()>> {
+    let service = router.into_make_service_with_connect_info::<Peer>();
+    Box::pin(axum::serve(listener, service).with_graceful_shutdown(shutdown).into_future())
 }
 
 /// Binds a socket that only the server's user and root can open: under another name first, which is replaced once the permissions are set.

@@ -1,14 +1,17 @@
-//! Who gets in to the owner's page: sessions, one-time links, second steps.
+//! Who gets in to the owner's page: sessions, one-time links, second steps, passkeys.
 //!
 //! The check of passwords is `mta`'s ([`mta::PageLogins`]), so that guesses count together with those of SASL. Invariants: what is stored is not enough to
 //! get in; a session ends as soon as its account may not log in or has lost the password that opened it.
 
+mod challenge;
 mod links;
+mod passkeys;
 mod second_step;
 mod sessions;
 #[cfg(test)]
 mod test_door;
 mod token;
+mod webauthn;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -22,10 +25,13 @@ use net::Clock;
 use store::{Store, StoreError};
 
 pub use links::MadeLink;
-pub use second_step::{CodeRefused, Enrolment};
+pub use passkeys::{NewPasskey, PasskeyAnswer, PasskeyPurpose, PasskeyRefused};
+pub use second_step::{CodeRefused, Enrolment, SecondStepView};
 pub use sessions::{Guest, NewSession, SessionView};
-pub use store::{LinkPurpose, OneTimeLink};
+pub use store::{LinkPurpose, OneTimeLink, Passkey};
+pub use webauthn::PasskeySite;
 
+use challenge::Challenges;
 use second_step::WrongCodes;
 use sessions::Sessions;
 
@@ -52,6 +58,7 @@ struct DoorState {
     parts: DoorParts,
     sessions: Sessions,
     wrong_codes: WrongCodes,
+    challenges: Challenges,
 }
 
 impl fmt::Debug for Door {
@@ -67,7 +74,7 @@ impl Door {
     /// The store failed.
     pub async fn open(parts: DoorParts) -> Result<Self, StoreError> {
         let sessions = Sessions::of(parts.store.page_sessions().await?);
-        Ok(Self(Arc::new(DoorState { parts, sessions, wrong_codes: WrongCodes::default() })))
+        Ok(Self(Arc::new(DoorState { parts, sessions, wrong_codes: WrongCodes::default(), challenges: Challenges::default() })))
     }
 
     fn parts(&self) -> &DoorParts {
@@ -88,12 +95,12 @@ impl Door {
         self.parts().live.current().contents().accounts.iter().any(|account| account.owner)
     }
 
-    /// Records that an owner or another account opened the page, `how` in words.
-    pub fn record_login(&self, login: &str, client: IpAddr, how: &str, is_new: bool) {
+    /// Records that an owner or another account opened the page, `how` in words; `news` of its network ([`mta::LoginNetwork::news`]).
+    pub fn record_login(&self, login: &str, client: IpAddr, how: &str, news: Option<&str>) {
         let kind = EventKind::OwnerLoggedIn;
-        tracing::info!(%client, login, how, is_new, "{}", kind.words());
+        tracing::info!(%client, login, how, new = news, "{}", kind.words());
         let event = Event::new(kind, self.now_ms()).client(client).login(Some(login)).fact(Fact::Mechanism, how);
-        self.parts().events.record(event.maybe(Fact::New, is_new.then_some("yes")));
+        self.parts().events.record(event.maybe(Fact::New, news));
     }
 
     /// Records a change of sessions, links or second steps, `words` about `what`.

@@ -1,4 +1,4 @@
-//! The second step of a login: codes of an authenticator app, and recovery codes.
+//! The second step of a login: codes of an authenticator app, recovery codes, and whether there are passkeys.
 //!
 //! RFC 6238 s.4, s.5.2, RFC 4226 s.7.3 (limits on wrong codes). Invariants: the secret leaves the server only when it is set up; a code counts once; a
 //! recovery code counts once; wrong codes are limited for each account, wherever they come from.
@@ -11,7 +11,7 @@ use mail::Mailbox;
 use parking_lot::Mutex;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use sasl::Secret;
-use store::{DoorChange, SecondStep, StoreError, TokenHash};
+use store::{DoorChange, Passkey, SecondStep, StoreError, TokenHash};
 use totp_rs::{Builder, Totp};
 
 use crate::Door;
@@ -73,6 +73,17 @@ impl std::fmt::Debug for Enrolment {
     }
 }
 
+/// The second step of an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecondStepView {
+    /// Whether codes of an authenticator app work.
+    pub has_app: bool,
+    /// Recovery codes that are left.
+    pub recovery: usize,
+    /// The passkeys, the oldest first.
+    pub passkeys: Vec<Passkey>,
+}
+
 /// Why a code was refused.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum CodeRefused {
@@ -88,12 +99,39 @@ pub enum CodeRefused {
 }
 
 impl Door {
-    /// Whether an account has a second step, and how many recovery codes are left.
+    /// Returns the second step of an account, if it has one.
     ///
     /// # Errors
     /// The store failed.
-    pub async fn second_step(&self, login: &Mailbox) -> Result<Option<usize>, StoreError> {
-        Ok(self.parts().store.second_step(login.key()).await?.map(|step| step.recovery.len()))
+    pub async fn second_step(&self, login: &Mailbox) -> Result<Option<SecondStepView>, StoreError> {
+        let (kept, passkeys) = (self.parts().store.second_step(login.key()).await?, self.passkeys(login).await?);
+        if kept.is_none() && passkeys.is_empty() {
+            return Ok(None);
+        }
+        let has_app = kept.as_ref().is_some_and(|step| !step.sealed.is_empty());
+        Ok(Some(SecondStepView { has_app, recovery: kept.map_or(0, |step| step.recovery.len()), passkeys }))
+    }
+
+    /// Makes recovery codes for an account that has none yet, since a passkey is its first second step.
+    pub(crate) async fn first_recovery_codes(&self, login: &Mailbox) -> Result<Option<Vec<String>>, StoreError> {
+        if self.parts().store.second_step(login.key()).await?.is_some() {
+            return Ok(None);
+        }
+        let codes: Vec<String> = (0..RECOVERY_CODES).map(|_| recovery_code()).collect();
+        let recovery = codes.iter().map(|code| recovery_hash(code)).collect();
+        let step = SecondStep { login: login.key(), sealed: Vec::new(), recovery, last_step: 0, made_ms: self.now_ms() };
+        self.parts().store.change_door(DoorChange::PutSecondStep(step)).await?;
+        Ok(Some(codes))
+    }
+
+    /// Removes the recovery codes of an account that has neither an app nor a passkey any more.
+    pub(crate) async fn forget_unused_codes(&self, login: &Mailbox) -> Result<(), StoreError> {
+        match self.second_step(login).await? {
+            Some(left) if !left.has_app && left.passkeys.is_empty() => {
+                self.parts().store.change_door(DoorChange::RemoveSecondStep(login.key())).await
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Makes a secret to set up; nothing is stored yet.
@@ -163,6 +201,9 @@ impl Door {
     }
 
     fn time_step(&self, login: &Mailbox, step: &SecondStep, code: &str) -> Option<i64> {
+        if step.sealed.is_empty() {
+            return None;
+        }
         let Some(secret) = self.parts().key.open_other(login, SEALED_FOR, &step.sealed) else {
             tracing::error!(%login, "a second step cannot be opened, since passwords.key has changed; log in with a recovery code, or remove it: waypost web second-step LOGIN --remove");
             return None;
@@ -177,7 +218,18 @@ impl Door {
         is_right.then(|| DoorChange::UseRecovery { login: login.key(), from: step.recovery, left }).ok_or(CodeRefused::Wrong)
     }
 
-    /// Removes the second step of an account. Returns whether there was one.
+    /// Turns off the authenticator app of an account; its passkeys stay.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn turn_off_app(&self, login: &Mailbox) -> Result<(), StoreError> {
+        let Some(step) = self.parts().store.second_step(login.key()).await? else { return Ok(()) };
+        self.parts().store.change_door(DoorChange::PutSecondStep(SecondStep { sealed: Vec::new(), ..step })).await?;
+        self.record_change(&login.to_string(), "login", &format!("turned off the authenticator app of {login}"));
+        self.forget_unused_codes(login).await
+    }
+
+    /// Removes the second step of an account: app, recovery codes and passkeys. Returns whether there was one.
     ///
     /// # Errors
     /// The store failed.

@@ -38,6 +38,7 @@ facts! {
     FromField "from_field" "address of the From field";
     Subject "subject" "the Subject field; only if history.subjects is on";
     Tls "tls" "TLS version and cipher suite; left out without TLS";
+    Plaintext "plaintext" "why the host got the message without TLS: it offers none, or TLS with it failed";
     Verified "verified" "how the host's certificate was verified: dane, mta-sts, pin, certificate; left out if it was not";
     Mechanism "mechanism" "login mechanism";
     Password "password" "name of the password or certificate that logged in";

@@ -231,6 +231,7 @@ fn attempt(event: &Event) -> String {
             event.get(Fact::Verified).map_or_else(|| "certificate not verified".into(), |how| format!("verified by {}", plain(how)));
         parts.push(format!("{}, {verified}", plain(tls)));
     }
+    parts.extend(event.get(Fact::Plaintext).map(|why| format!("not encrypted: {}", plain(why))));
     // The step of a decision is the time since the message arrived.
     if let Some(ms) = number(event, Fact::TookMs).filter(|_| event.kind.group() != Group::Message) {
         parts.push(format!("took {}", duration(ms)));

@@ -28,6 +28,7 @@ pub use filter::{Filter, without_targets};
 pub use found::Found;
 pub use history::{History, HistoryOptions};
 pub use recorded::{Page, Recorded};
+pub use schema::copy_history;
 pub use totals::Total;
 
 #[cfg(test)]

@@ -84,6 +84,8 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, HistoryError> {
     db.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     db.pragma_update(None, "journal_size_limit", CHECKPOINT_PAGES * 4096)?;
     db.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
+    // A sandboxed server has no directory for temporary files.
+    db.pragma_update(None, "temp_store", "MEMORY")?;
     db.set_prepared_statement_cache_capacity(32);
     if is_new {
         db.execute_batch(&format!("BEGIN; {TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"))?;
@@ -101,8 +103,21 @@ pub(crate) fn open_reader(path: &Path) -> Result<Option<Connection>, HistoryErro
     db.busy_timeout(BUSY_TIMEOUT)?;
     db.pragma_update(None, "query_only", true)?;
     db.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
+    db.pragma_update(None, "temp_store", "MEMORY")?;
     check(&db)?;
     Ok(Some(db))
+}
+
+/// Copies the history of a data directory to a file that does not exist yet, beside a running server. Returns whether there is one.
+///
+/// # Errors
+/// The history is damaged, or the disk fails.
+pub fn copy_history(data: &Path, to: &Path) -> Result<bool, HistoryError> {
+    let Some(db) = open_reader(&data.join(FILE))? else { return Ok(false) };
+    db.pragma_update(None, "query_only", false)?;
+    db.execute("VACUUM INTO ?1", [to.to_string_lossy()])?;
+    fs::File::open(to)?.sync_all()?;
+    Ok(true)
 }
 
 /// Refuses a database of something else, or of a later version.

@@ -4,8 +4,12 @@
 //! a continuation, empty or not, as in Postfix: everything from such a line on is body.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
-use memchr::memmem;
+use memchr::{memchr, memchr_iter, memmem};
+
+/// Finds an empty line; building it costs more than a search.
+static EMPTY_LINE: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(b"\r\n\r\n"));
 
 /// One field: its name, and its value (folded, without the final line end).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +36,7 @@ impl<'a> Field<'a> {
     /// The value unfolded and trimmed, with invalid UTF-8 replaced.
     pub fn unfolded(&self) -> String {
         let text = String::from_utf8_lossy(self.value);
-        text.replace("\r\n", "").trim().to_owned()
+        if memchr(b'\r', self.value).is_none() { text.trim().to_owned() } else { text.replace("\r\n", "").trim().to_owned() }
     }
 }
 
@@ -41,7 +45,7 @@ pub fn empty_line_end(content: &[u8]) -> Option<usize> {
     if content.starts_with(b"\r\n") {
         return Some(2);
     }
-    memmem::find(content, b"\r\n\r\n").map(|at| at + 4)
+    EMPTY_LINE.find(content).map(|at| at + 4)
 }
 
 /// The length of the fields at the start.
@@ -60,7 +64,7 @@ pub fn header_len(content: &[u8]) -> usize {
 pub fn interrupted_at(content: &[u8]) -> Option<usize> {
     let (fields, rest) = content.split_at_checked(fields_len(content))?;
     let is_in_order = rest.is_empty() || rest.starts_with(b"\r\n");
-    (!is_in_order).then(|| memchr::memchr_iter(b'\n', fields).count() + 1)
+    (!is_in_order).then(|| memchr_iter(b'\n', fields).count() + 1)
 }
 
 /// Removes white space before the colons of fields, as relaxed canonicalization does (RFC 6376 s.3.4.2).
@@ -73,7 +77,7 @@ pub fn without_blanks_before_colons(content: &[u8]) -> Cow<'_, [u8]> {
     for field in Fields::new(content) {
         read += field.raw.len();
         out.extend_from_slice(field.name);
-        let colon = memchr::memchr(b':', field.raw).unwrap_or(field.name.len());
+        let colon = memchr(b':', field.raw).unwrap_or(field.name.len());
         out.extend_from_slice(field.raw.get(colon..).unwrap_or_default());
     }
     out.extend_from_slice(content.get(read..).unwrap_or_default());
@@ -98,11 +102,16 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// The place of the first CRLF.
+fn line_end(text: &[u8]) -> Option<usize> {
+    memchr_iter(b'\n', text).map(|at| at.wrapping_sub(1)).find(|at| text.get(*at) == Some(&b'\r'))
+}
+
 /// The length of the field at the start, with its continuation lines and final CRLF.
 fn field_len(rest: &[u8]) -> usize {
     let mut from = 0;
     loop {
-        let Some(line_end) = rest.get(from..).and_then(|r| memmem::find(r, b"\r\n")) else {
+        let Some(line_end) = rest.get(from..).and_then(line_end) else {
             return rest.len();
         };
         from += line_end + 2;
@@ -117,7 +126,7 @@ impl<'a> Iterator for Fields<'a> {
 
     fn next(&mut self) -> Option<Field<'a>> {
         let (raw, rest) = self.rest.split_at_checked(field_len(self.rest))?;
-        let colon = memchr::memchr(b':', raw)?;
+        let colon = memchr(b':', raw)?;
         let (name, value) = raw.split_at_checked(colon)?;
         let name = name.trim_ascii_end();
         if name.is_empty() || !name.iter().all(|b| (b'!'..=b'~').contains(b)) {

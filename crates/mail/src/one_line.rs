@@ -4,12 +4,20 @@
 
 /// Returns the text with a space in place of each control character.
 pub fn one_line(text: &str) -> String {
-    text.replace(char::is_control, " ")
+    if is_plain(text) { text.to_owned() } else { text.replace(char::is_control, " ") }
 }
 
 /// The same, cut off after `max_chars` characters.
 pub fn one_line_at_most(text: &str, max_chars: usize) -> String {
+    if is_plain(text) {
+        return text.get(..max_chars).unwrap_or(text).to_owned();
+    }
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(max_chars).collect()
+}
+
+/// Whether the text is ASCII without control characters, as nearly all is.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|octet| (b' '..=b'~').contains(&octet))
 }
 
 #[cfg(test)]
@@ -20,5 +28,7 @@ mod tests {
     fn control_characters_become_spaces() {
         assert_eq!(one_line("250 ok\r\nforged\u{1b}[2J\u{9b}ü"), "250 ok  forged [2J ü");
         assert_eq!(one_line_at_most("a\nüc", 3), "a ü");
+        assert_eq!((one_line_at_most("abc", 2), one_line_at_most("abc", 4), one_line("a b")), ("ab".into(), "abc".into(), "a b".into()));
+        assert_eq!(one_line("a\u{7f}b"), "a b");
     }
 }

@@ -156,14 +156,9 @@ impl Srs {
     pub fn rewrite(&self, sender: &Mailbox, now_unix_s: i64) -> Option<Rewritten> {
         let secret = self.secrets.first()?;
         let local = sender.local.as_str();
-        let (tag, parts) = match tagged(local) {
-            // The separator after the tag is the other forwarder's and is kept: hence two separators in a row.
-            Some((0, _)) => ("SRS1", vec![sender.domain.to_string(), local.get(4..)?.to_owned()]),
-            Some((_, rest)) if rest.splitn(3, '=').count() == 3 => {
-                let mut rest = rest.splitn(3, '=').skip(1);
-                ("SRS1", vec![rest.next()?.to_owned(), rest.next()?.to_owned()])
-            }
-            _ => ("SRS0", vec![write_day(now_unix_s), sender.domain.to_string(), local.to_owned()]),
+        let (tag, parts) = match Self::by_other_forwarder(sender) {
+            Some([host, rest]) => ("SRS1", vec![host, rest]),
+            None => ("SRS0", vec![write_day(now_unix_s), sender.domain.to_string(), local.to_owned()]),
         };
         for length in lengths(secret.hash) {
             let hash = self.hash(secret, tag, &parts, *length);
@@ -187,12 +182,7 @@ impl Srs {
         if number == 1 {
             let (host, rest) = rest.split_once('=').ok_or(SrsError::Malformed)?;
             self.verify(hash, "SRS1", &[host, rest])?;
-            if !rest.starts_with(['=', '+', '-']) || !host.contains('.') {
-                return Err(SrsError::Malformed);
-            }
-            return Mailbox::parse(&format!("{}@{host}", quoted(&format!("SRS0{rest}"))))
-                .map(Reversed::Address)
-                .map_err(|_| SrsError::Malformed);
+            return first_forwarder(host, rest).map(Reversed::Address).ok_or(SrsError::Malformed);
         }
         let mut fields = rest.splitn(3, '=');
         let (Some(day), Some(domain), Some(local)) = (fields.next(), fields.next(), fields.next()) else {
@@ -210,6 +200,17 @@ impl Srs {
             return Ok(Reversed::Token(local.to_ascii_uppercase()));
         }
         Mailbox::parse(&format!("{}@{domain}", quoted(local))).map(Reversed::Address).map_err(|_| SrsError::Malformed)
+    }
+
+    /// The first forwarder's host, and the rest of its local part, if another forwarder has rewritten the sender in a form that leads back to it.
+    fn by_other_forwarder(sender: &Mailbox) -> Option<[String; 2]> {
+        let local = sender.local.as_str();
+        let (host, rest) = match tagged(local)? {
+            // The separator after the tag is the other forwarder's and is kept: hence two separators in a row.
+            (0, _) => (sender.domain.as_str(), local.get(4..)?),
+            (_, rest) => rest.split_once('=')?.1.split_once('=')?,
+        };
+        first_forwarder(host, rest).map(|_| [host.to_owned(), rest.to_owned()])
     }
 
     fn address(&self, local: &str) -> Option<Mailbox> {
@@ -234,6 +235,12 @@ impl Srs {
         }
         if is_ours { Ok(()) } else { Err(SrsError::Forged) }
     }
+}
+
+/// The address of the first forwarder.
+fn first_forwarder(host: &str, rest: &str) -> Option<Mailbox> {
+    let is_whole = rest.starts_with(['=', '+', '-']) && host.contains('.');
+    is_whole.then(|| Mailbox::parse(&format!("{}@{host}", quoted(&format!("SRS0{rest}")))).ok()).flatten()
 }
 
 fn lengths(hash: Hash) -> &'static [usize] {
@@ -304,7 +311,16 @@ mod tests {
     fn rewritten_addresses_reverse_to_the_sender() {
         for kind in [Hash::Sha256, Hash::Classic] {
             let ours = srs("fwd.example.test", &[(kind, "one")]);
-            for sender in ["her@foreign.test", "\"a b\"@foreign.test", "a=b=c@x.test", "Mixed.Case+tag@x.test", "=@x.test", "SRS0@x.test"] {
+            for sender in [
+                "her@foreign.test",
+                "\"a b\"@foreign.test",
+                "a=b=c@x.test",
+                "Mixed.Case+tag@x.test",
+                "=@x.test",
+                "SRS0@x.test",
+                "SRS0=h=d=x=u@localhost",
+                "SRS1=h=a..b==x@c.test",
+            ] {
                 let made = ours.rewrite(&mailbox(sender), 1000 * DAY).unwrap();
                 assert_eq!(made.token, None, "{sender}");
                 assert!(ours.owns(&made.address));

@@ -12,6 +12,7 @@ mod dns;
 mod iprev;
 mod key;
 mod keys;
+mod known_answers;
 mod lookup;
 mod sign;
 mod spf;
@@ -23,9 +24,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use hickory_resolver::config::{ResolverConfig, ResolverOpts};
 use mail::AddressList;
-use mail::evidence::{ArcResult, DkimCheck, DmarcRecord, Evidence, IprevResult, SpfCheck, SpfResult};
+use mail::evidence::{ArcResult, DkimCheck, DmarcCheck, DmarcRecord, Evidence, IprevResult, SpfCheck, SpfResult};
 use mail_auth::MessageAuthenticator;
 use tokio::time::timeout;
 
@@ -72,6 +74,15 @@ pub struct Input<'a> {
     pub message: &'a [u8],
 }
 
+/// What DNS answered about a message; none where time ran out.
+struct Asked {
+    iprev: Option<(IprevResult, Option<String>)>,
+    spf: (SpfCheck, SpfCheck),
+    dkim_keys: keys::Keys,
+    arc_keys: keys::Keys,
+    policies: Option<Vec<dmarc::PolicyLookup>>,
+}
+
 /// The fetched public keys of signers.
 pub struct DkimKeys(keys::Keys);
 
@@ -91,7 +102,7 @@ impl Authenticator {
     /// Sets up the resolver.
     pub fn new(config: ResolverConfig, options: ResolverOpts) -> Result<Self, SetupError> {
         let verifier = MessageAuthenticator::new(config, options).map_err(|e| SetupError(e.to_string()))?;
-        Ok(Self { dns: Dns::System(Arc::new(verifier.resolver().clone())), verifier })
+        Ok(Self { dns: Dns::system(verifier.resolver().clone()), verifier })
     }
 
     /// Uses a simulated DNS.
@@ -127,53 +138,83 @@ impl Authenticator {
         input: Input<'_>,
         whole: impl Future<Output = Result<W, E>>,
     ) -> Result<Evidence, E> {
-        let dns = self.resolver();
         let header = header_section(input.message);
         // An invalid From field has no author; policy refuses it.
         let authors = AddressList::of_field(header, "From").unwrap_or_default();
         let domains = dmarc::author_domains(&authors.mailboxes);
 
-        let iprev = timeout(DEADLINE, iprev::check(dns, input.client));
-        let spf = self.check_spf(&input);
-        let dkim_keys = dkim::keys(dns, header, KEYS_DEADLINE);
-        let arc_keys = arc::keys(dns, header, KEYS_DEADLINE);
-        let policies = timeout(DEADLINE, dmarc::discover(dns, &domains));
-        let (iprev, (helo, mail_from), dkim_keys, arc_keys, policies) = tokio::join!(iprev, spf, dkim_keys, arc_keys, policies);
+        let Asked { iprev, spf: (helo, mail_from), dkim_keys, arc_keys, policies } = self.ask(&input, header, &domains).await;
 
         let (dkim, arc) = if dkim::is_signed(header) || arc::is_chained(header) {
             let whole = whole.await?;
-            (dkim::verify(&self.verifier, whole.as_ref(), &dkim_keys).await, arc::verify(whole.as_ref(), &arc_keys))
+            (self.verified(whole.as_ref(), &dkim_keys).await, arc::verify(whole.as_ref(), &arc_keys))
         } else {
             (Vec::new(), ArcResult::None)
         };
         let (iprev, client_name) = iprev.unwrap_or((IprevResult::TempError, None));
         let unanswered = || dmarc::unanswered(domains.first().map_or("", String::as_str));
         let dmarc = match policies {
-            Ok(found) => timeout(ALIGNMENT_DEADLINE, dmarc::check(dns, &found, &mail_from, &dkim)).await.unwrap_or_else(|_| unanswered()),
-            Err(_) => unanswered(),
+            Some(found) => self.aligned(&found, &mail_from, &dkim).await.unwrap_or_else(unanswered),
+            None => unanswered(),
         };
         Ok(Evidence { iprev, client_name, helo, mail_from, dkim, dmarc, arc })
     }
 
+    /// Asks all that needs no content. Boxed, as all that waits for DNS here: otherwise each crate that awaits it compiles it again.
+    fn ask<'a>(&'a self, input: &'a Input<'_>, header: &'a [u8], domains: &'a [String]) -> BoxFuture<'a, Asked> {
+        Box::pin(async move {
+            let dns = self.resolver();
+            let (iprev, spf, dkim_keys, arc_keys, policies) = tokio::join!(
+                timeout(DEADLINE, iprev::check(dns, input.client)),
+                self.check_spf(input),
+                dkim::keys(dns, header, KEYS_DEADLINE),
+                arc::keys(dns, header, KEYS_DEADLINE),
+                timeout(DEADLINE, dmarc::discover(dns, domains)),
+            );
+            Asked { iprev: iprev.ok(), spf, dkim_keys, arc_keys, policies: policies.ok() }
+        })
+    }
+
+    fn verified<'a>(&'a self, whole: &'a [u8], keys: &'a keys::Keys) -> BoxFuture<'a, Vec<DkimCheck>> {
+        Box::pin(dkim::verify(&self.verifier, whole, keys))
+    }
+
+    fn aligned<'a>(
+        &'a self,
+        found: &'a [dmarc::PolicyLookup],
+        spf: &'a SpfCheck,
+        dkim: &'a [DkimCheck],
+    ) -> BoxFuture<'a, Option<DmarcCheck>> {
+        Box::pin(async move { timeout(ALIGNMENT_DEADLINE, dmarc::check(self.resolver(), found, spf, dkim)).await.ok() })
+    }
+
     /// The confirmed name of an address (RFC 8601 s.3).
-    pub async fn confirmed_name(&self, client: IpAddr) -> (IprevResult, Option<String>) {
-        timeout(DEADLINE, iprev::check(self.resolver(), client)).await.unwrap_or((IprevResult::TempError, None))
+    pub fn confirmed_name(&self, client: IpAddr) -> BoxFuture<'_, (IprevResult, Option<String>)> {
+        Box::pin(async move { timeout(DEADLINE, iprev::check(self.resolver(), client)).await.unwrap_or((IprevResult::TempError, None)) })
     }
 
     /// The DMARC record at the domain itself, if there is one.
     ///
     /// # Errors
     /// [`Unanswered`].
-    pub async fn dmarc_record(&self, domain: &str) -> Result<Option<DmarcRecord>, Unanswered> {
-        timeout(DEADLINE, dmarc::record_at(self.resolver(), domain)).await.map_or(Err(Unanswered), |found| found.map_err(|_| Unanswered))
+    pub fn dmarc_record<'a>(&'a self, domain: &'a str) -> BoxFuture<'a, Result<Option<DmarcRecord>, Unanswered>> {
+        Box::pin(async move {
+            timeout(DEADLINE, dmarc::record_at(self.resolver(), domain))
+                .await
+                .map_or(Err(Unanswered), |found| found.map_err(|_| Unanswered))
+        })
     }
 
     /// The organizational domain of a name (RFC 9989 s.4.10.2).
     ///
     /// # Errors
     /// [`Unanswered`].
-    pub async fn organizational_domain(&self, domain: &str) -> Result<String, Unanswered> {
-        timeout(DEADLINE, dmarc::organization(self.resolver(), domain)).await.map_or(Err(Unanswered), |found| found.map_err(|_| Unanswered))
+    pub fn organizational_domain<'a>(&'a self, domain: &'a str) -> BoxFuture<'a, Result<String, Unanswered>> {
+        Box::pin(async move {
+            timeout(DEADLINE, dmarc::organization(self.resolver(), domain))
+                .await
+                .map_or(Err(Unanswered), |found| found.map_err(|_| Unanswered))
+        })
     }
 
     /// SPF only: of HELO, and of the reverse-path. Ignores the message.
@@ -192,21 +233,28 @@ impl Authenticator {
     }
 
     /// SPF of one domain, and the terms that decided it: first that of the innermost included record.
-    pub async fn explain_spf(&self, input: &Input<'_>, local_part: &str, domain: &str) -> (SpfCheck, Vec<SpfTerm>) {
-        // An address literal has no record.
-        if domain.is_empty() || domain.starts_with('[') {
-            return (SpfCheck { result: SpfResult::None, domain: domain.to_owned() }, Vec::new());
-        }
-        let hello = input.hello.trim_end_matches('.');
-        let identity = spf::SpfIdentity { client: input.client, hello, domain, local_part };
-        let checked = timeout(DEADLINE, spf::check_host(self.resolver(), identity)).await;
-        let (result, terms) = checked.unwrap_or((SpfResult::TempError, Vec::new()));
-        (SpfCheck { result, domain: domain.to_owned() }, terms)
+    pub fn explain_spf<'a>(
+        &'a self,
+        input: &'a Input<'_>,
+        local_part: &'a str,
+        domain: &'a str,
+    ) -> BoxFuture<'a, (SpfCheck, Vec<SpfTerm>)> {
+        Box::pin(async move {
+            // An address literal has no record.
+            if domain.is_empty() || domain.starts_with('[') {
+                return (SpfCheck { result: SpfResult::None, domain: domain.to_owned() }, Vec::new());
+            }
+            let hello = input.hello.trim_end_matches('.');
+            let identity = spf::SpfIdentity { client: input.client, hello, domain, local_part };
+            let checked = timeout(DEADLINE, spf::check_host(self.resolver(), identity)).await;
+            let (result, terms) = checked.unwrap_or((SpfResult::TempError, Vec::new()));
+            (SpfCheck { result, domain: domain.to_owned() }, terms)
+        })
     }
 
     /// An address that the SPF record of a domain allows, if one is found within the limits of a check.
-    pub async fn spf_client(&self, domain: &str) -> Option<IpAddr> {
-        timeout(DEADLINE, spf_client::some_client(self.resolver(), domain)).await.ok().flatten()
+    pub fn spf_client<'a>(&'a self, domain: &'a str) -> BoxFuture<'a, Option<IpAddr>> {
+        Box::pin(async move { timeout(DEADLINE, spf_client::some_client(self.resolver(), domain)).await.ok().flatten() })
     }
 
     /// Verifies the DKIM signatures of a message.
@@ -215,13 +263,13 @@ impl Authenticator {
     }
 
     /// Fetches the keys of the signatures in a header section, from the cache if possible.
-    pub async fn dkim_keys(&self, header: &[u8]) -> DkimKeys {
-        DkimKeys(dkim::keys(self.resolver(), header, KEYS_DEADLINE).await)
+    pub fn dkim_keys<'a>(&'a self, header: &'a [u8]) -> BoxFuture<'a, DkimKeys> {
+        Box::pin(async move { DkimKeys(dkim::keys(self.resolver(), header, KEYS_DEADLINE).await) })
     }
 
     /// Verifies the DKIM signatures of a message with these keys, without DNS.
-    pub async fn verify_dkim_with(&self, message: &[u8], keys: &DkimKeys) -> Vec<DkimCheck> {
-        dkim::verify(&self.verifier, message, &keys.0).await
+    pub fn verify_dkim_with<'a>(&'a self, message: &'a [u8], keys: &'a DkimKeys) -> BoxFuture<'a, Vec<DkimCheck>> {
+        Box::pin(async move { dkim::verify(&self.verifier, message, &keys.0).await })
     }
 }
 

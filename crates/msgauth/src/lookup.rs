@@ -83,13 +83,13 @@ pub(crate) fn reverse_name(address: IpAddr) -> String {
 }
 
 async fn records<T>(resolver: &Dns, name: &str, kind: RecordType, pick: impl Fn(&RData) -> Option<T> + Send) -> Answer<T> {
-    let Some(name) = fqdn(name) else { return Err(Missing::Record) };
-    let lookup = resolver.lookup(name, kind).await.map_err(|e| missing(&e))?;
+    let known = resolver.lookup_text(name, kind).await;
+    let lookup = (*known).as_ref().map_err(|missing| *missing)?;
     let found: Vec<T> = lookup.answers().iter().filter_map(|record| pick(&record.data)).collect();
     if found.is_empty() { Err(Missing::Record) } else { Ok(found) }
 }
 
-fn missing(error: &NetError) -> Missing {
+pub(crate) fn missing(error: &NetError) -> Missing {
     match error {
         NetError::Dns(DnsError::NoRecordsFound(NoRecords { soa: None, ns: Some(servers), .. })) if !servers.is_empty() => {
             Missing::Temporary

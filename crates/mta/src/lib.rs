@@ -29,6 +29,8 @@ pub use notify::postmaster::Postmaster;
 pub use receive::auth::authenticator::LoggedIn;
 pub use receive::auth::page_logins::{LoginRefused, PageLogins};
 pub use receive::auth::passwords;
+pub use receive::auth::throttle::LoginNetwork;
+pub use receive::own_checks::OwnChecks;
 pub use server::{Handles, Parts, Server, StartError, Status};
 pub use support::directory_cache::{DirectoryError, LiveDirectory};
 pub use support::headline::Headline;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use events::{Event, EventKind, Events, Fact};
+use futures_util::future::BoxFuture;
 use net::{ClientTls, Clock, Network, Resolver, ServerTls, TcpDoor, random_u32};
 use store::{DailyKind, Store, StoreError};
 use tokio::sync::Notify;
@@ -47,6 +48,8 @@ use crate::receive::content_quota::ContentQuota;
 use crate::receive::inbound::Inbound;
 use crate::receive::known_networks::KnownNetworks;
 use crate::receive::listen::{Sessions, bind, listen};
+use crate::receive::own_checks::OwnChecks;
+use crate::receive::pressure::{self, Pressure};
 use crate::reporting::schedule::{self, Reporter};
 use crate::reporting::tally;
 use crate::settings::{Listener, ListenerKind, LiveSettings};
@@ -167,7 +170,11 @@ pub struct Server {
 
 impl Server {
     /// Starts listening and delivering.
-    pub async fn start(parts: Parts) -> Result<Self, StartError> {
+    pub fn start(parts: Parts) -> BoxFuture<'static, Result<Self, StartError>> {
+        Box::pin(Self::open(parts))
+    }
+
+    async fn open(parts: Parts) -> Result<Self, StartError> {
         let bound = bind_all(&parts.network, &parts.listeners)?;
         let addresses: Vec<_> = bound.iter().filter_map(|(kind, l)| Some((*kind, l.local_addr().ok()?))).collect();
         let released = parts.store.release_claims(parts.clock.now_ms()).await?;
@@ -183,6 +190,8 @@ impl Server {
         let sessions = Sessions::default();
         let mut tasks = tasks(&dispatch, &outbound, &inbound);
         tasks.push(tokio::spawn(virtual_file::run(outbound.outbox.clone(), letters, reported)));
+        let watched = (inbound.pressure.clone(), sessions.clone(), inbound.shared.settings.clone());
+        tasks.push(tokio::spawn(pressure::watch(watched.0, watched.1, watched.2)));
         for (kind, listener) in bound {
             tasks.push(tokio::spawn(listen(listener, kind, sessions.clone(), inbound.clone())));
         }
@@ -200,6 +209,11 @@ impl Server {
     /// Returns what checks the logins of the owner's page.
     pub fn page_logins(&self) -> PageLogins {
         PageLogins::new(self.inbound.logins.clone())
+    }
+
+    /// Returns the names of the server's own checks.
+    pub fn own_checks(&self) -> OwnChecks {
+        self.inbound.own_checks.clone()
     }
 
     /// Returns Gmail's confirmation mails.
@@ -276,7 +290,11 @@ impl Server {
     }
 
     /// Shuts down in order: starts nothing new, waits up to `delivery.shutdown_grace_s` for open deliveries, and requeues the rest.
-    pub async fn shut_down(self) {
+    pub fn shut_down(self) -> BoxFuture<'static, ()> {
+        Box::pin(self.close())
+    }
+
+    async fn close(self) {
         let Outbound { closing, connector, lanes, clock_steps, .. } = &*self.outbound;
         let Shared { settings, store, clock, .. } = &connector.shared;
         closing.begin();
@@ -364,7 +382,9 @@ async fn inbound(parts: Parts, outbound: &Outbound, dispatch: &Dispatch) -> Resu
         send_limits: Arc::new(SendLimits { counts, outbox: outbox.clone() }),
         tls,
         arriving: ContentQuota::default(),
+        pressure: Pressure::default(),
         known,
+        own_checks: OwnChecks::new(shared.clock.clone()),
         bounces: HourlyLimit::default(),
         breakers: connector.breakers.clone(),
         closing: closing.clone(),

@@ -64,6 +64,8 @@ pub struct Limits {
     pub recipients: usize,
     /// Maximum memory for incoming content, in octets: up to 384 KiB per message.
     pub content_memory_bytes: u64,
+    /// Maximum memory of the process, in octets; beyond it unknown clients are turned away.
+    pub memory_bytes: u64,
     /// Maximum sessions at a time.
     pub sessions: usize,
     /// Maximum sessions at a time from one IPv4 address or one IPv6 /64.
@@ -310,6 +312,7 @@ impl Settings {
                 message_bytes: 1 << 20,
                 recipients: 100,
                 content_memory_bytes: 8 << 20,
+                memory_bytes: u64::MAX,
                 sessions: 10,
                 sessions_per_client: 10,
                 command_timeout_s: 10,

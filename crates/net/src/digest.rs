@@ -20,6 +20,13 @@ pub fn sha256(pieces: &[&[u8]]) -> [u8; 32] {
     digest
 }
 
+/// The plain SHA-256 of these octets.
+pub fn digest_of(octets: &[u8]) -> [u8; 32] {
+    let mut plain = [0; 32];
+    plain.copy_from_slice(digest(&SHA256, octets).as_ref());
+    plain
+}
+
 /// The SHA-256 of a certificate's DER, in lower-case hexadecimal: as `openssl x509 -fingerprint -sha256` prints it.
 pub fn certificate_digest(der: &[u8]) -> String {
     digest(&SHA256, der).as_ref().iter().map(|b| format!("{b:02x}")).collect()

@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::handshake;
@@ -106,7 +107,15 @@ impl<'a> HttpsClient<'a> {
 }
 
 /// Sends the request to the host.
-pub(crate) async fn send(client: HttpsClient<'_>, host: &Domain, request: Request<Full<Bytes>>) -> Result<HttpsResponse, HttpsError> {
+pub(crate) fn send<'a>(
+    client: HttpsClient<'a>,
+    host: &'a Domain,
+    request: Request<Full<Bytes>>,
+) -> BoxFuture<'a, Result<HttpsResponse, HttpsError>> {
+    Box::pin(connect_and_send(client, host, request))
+}
+
+async fn connect_and_send(client: HttpsClient<'_>, host: &Domain, request: Request<Full<Bytes>>) -> Result<HttpsResponse, HttpsError> {
     let addresses = client.resolver.addresses(host, client.ipv6).await.map_err(|failure| match failure {
         policy::RouteFailure::Temporary(text) => HttpsError::Unreachable(format!("DNS gave no address of {host}: {text}")),
         _ => HttpsError::Unreachable(format!("{host} has no address")),

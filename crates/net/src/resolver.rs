@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
 use hickory_resolver::net::{DnsError, NetError, NoRecords};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
@@ -144,8 +145,8 @@ impl Resolver {
     }
 
     /// Where DNSSEC validation takes place; probes if that is not known.
-    pub async fn validator(&self) -> Validator {
-        self.validation.validator().await
+    pub fn validator(&self) -> BoxFuture<'_, Validator> {
+        Box::pin(self.validation.validator())
     }
 
     /// Where DNSSEC validation takes place, as far as known without a query.
@@ -157,7 +158,12 @@ impl Resolver {
         self.lookup_fqdn(&format!("{name}."), kind).await
     }
 
-    async fn lookup_fqdn(&self, name: &str, kind: RecordType) -> Result<ValidatedRecords, RouteFailure> {
+    /// Boxed: otherwise each crate that awaits a lookup compiles validation and resolver again.
+    fn lookup_fqdn<'a>(&'a self, name: &'a str, kind: RecordType) -> BoxFuture<'a, Result<ValidatedRecords, RouteFailure>> {
+        Box::pin(self.find(name, kind))
+    }
+
+    async fn find(&self, name: &str, kind: RecordType) -> Result<ValidatedRecords, RouteFailure> {
         let fqdn = Name::from_ascii(name).map_err(|e| RouteFailure::Temporary(e.to_string()))?;
         let begin_ms = Clock::system().steady_ms();
         let found = tokio::time::timeout(DEADLINE, self.ask(&fqdn, kind)).await;

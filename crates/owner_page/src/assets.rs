@@ -40,10 +40,13 @@ pub(crate) static HTMX: Asset = asset!("htmx", "js", "text/javascript; charset=u
 /// The page's own script.
 pub(crate) static APP: Asset = asset!("app", "js", "text/javascript; charset=utf-8", "app.js");
 
+/// The script of passkeys, on the pages that have their forms.
+pub(crate) static PASSKEY: Asset = asset!("passkey", "js", "text/javascript; charset=utf-8", "passkey.js");
+
 /// The icon of the site.
 pub(crate) static ICON: Asset = asset!("icon", "svg", "image/svg+xml", "icon.svg");
 
-static ALL: [&Asset; 4] = [&STYLE, &HTMX, &APP, &ICON];
+static ALL: [&Asset; 5] = [&STYLE, &HTMX, &APP, &PASSKEY, &ICON];
 
 impl Asset {
     /// Returns its path.

@@ -16,6 +16,7 @@ mod live;
 mod moment;
 mod outcome;
 mod preferences;
+mod said;
 mod screen;
 mod screens;
 mod story;

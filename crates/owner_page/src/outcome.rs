@@ -12,12 +12,16 @@ use maud::{Markup, html};
 use serde::{Deserialize, Serialize};
 
 use crate::api::Problem;
+use crate::catalogue::Text;
 use crate::components::{Mark, cut, notice};
 use crate::layout::{self, Item};
 use crate::screen::{Frame, PageState, Screen};
 
 /// Maximum length of a message after an action, in characters.
 const MESSAGE_CHARS: usize = 200;
+
+/// Maximum length of the cookie with its attributes, in octets: browsers drop longer ones (RFC 6265 s.6.1).
+const COOKIE_MAX_BYTES: usize = 4000;
 
 /// What the last action did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,20 +69,29 @@ impl Done {
         Self { to: to.into(), flash: Flash { message, undo: None } }
     }
 
-    /// Adds a button that takes the action back: posts these fields to a path.
-    pub fn undo(mut self, label: impl Into<String>, to: impl Into<String>, fields: &[(&str, &str)]) -> Self {
+    /// Adds a button that takes the action back: posts these fields to a path. What no cookie can hold is left out, and the message says so.
+    pub fn undo(mut self, text: Text, to: impl Into<String>, fields: &[(&str, &str)]) -> Self {
         let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        self.flash.undo = Some(Undo { label: label.into(), to: to.into(), fields });
+        self.flash.undo = Some(Undo { label: text.say("undo").into_owned(), to: to.into(), fields });
+        if self.cookie().len() > COOKIE_MAX_BYTES {
+            self.flash.undo = None;
+            self.flash.message = format!("{} {}", self.flash.message, text.say("undo-too-large"));
+        }
         self
+    }
+}
+
+impl Done {
+    fn cookie(&self) -> String {
+        host_cookie(Flash::COOKIE, serde_json::to_string(&self.flash).unwrap_or_default(), 60)
     }
 }
 
 impl IntoResponse for Done {
     fn into_response(self) -> Response {
+        let cookie = self.cookie();
         // Only a path of this server: a redirection to elsewhere would be of use to others.
         let to = if self.to.starts_with('/') && !self.to.starts_with("//") && !self.to.contains('\\') { self.to } else { "/".to_owned() };
-        let value = serde_json::to_string(&self.flash).unwrap_or_default();
-        let cookie = host_cookie(Flash::COOKIE, value, 60);
         (StatusCode::SEE_OTHER, [(header::LOCATION, to), (header::SET_COOKIE, cookie)]).into_response()
     }
 }
@@ -153,6 +166,7 @@ pub(crate) fn problem_notice(problem: &Problem) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::language::Language;
 
     #[test]
     fn a_redirection_stays_on_this_server() {
@@ -166,8 +180,19 @@ mod tests {
     }
 
     #[test]
+    fn what_no_cookie_can_hold_is_not_undone_and_says_so() {
+        for (targets, has_undo) in [(10, true), (1000, false)] {
+            let targets = "foo@inbox.test ".repeat(targets);
+            let done =
+                Done::new("/aliases", "message ".repeat(100)).undo(Text(Language::Chinese), "/aliases/restore", &[("targets", &targets)]);
+            assert!(done.cookie().len() <= COOKIE_MAX_BYTES);
+            assert_eq!((done.flash.undo.is_some(), done.flash.message.contains("撤销")), (has_undo, !has_undo), "{}", done.flash.message);
+        }
+    }
+
+    #[test]
     fn a_message_survives_its_cookie() {
-        let done = Done::new("/", "a;b\r\n\"c\" 中文").undo("Undo", "/x", &[("id", "1")]);
+        let done = Done::new("/", "a;b\r\n\"c\" 中文").undo(Text(Language::English), "/x", &[("id", "1")]);
         let sent = done.flash.clone();
         let response = done.into_response();
         let field = response.headers().get(header::SET_COOKIE).and_then(|v| v.to_str().ok()).map(str::to_owned).unwrap_or_default();

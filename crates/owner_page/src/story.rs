@@ -8,6 +8,7 @@ use maud::{Markup, html};
 use crate::catalogue::Text;
 use crate::components::{Mark, address, badge, cut, mono, whole};
 use crate::moment;
+use crate::said::said;
 
 /// The result that a list shows for an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,12 +112,12 @@ pub(crate) fn sentence(text: Text, event: &Event) -> Markup {
 }
 
 /// Returns why, short, for a list.
-pub(crate) fn reason(event: &Event, chars: usize) -> Markup {
+pub(crate) fn reason(text: Text, event: &Event, chars: usize) -> Markup {
     let why = event.get(Fact::Cause).or(event.reason.as_deref()).or_else(|| {
         let is_refusal = matches!(Ending::of(event.kind), Ending::Refused | Ending::Failed | Ending::Waiting);
         event.reply.as_deref().filter(|_| is_refusal)
     });
-    html! { @if let Some(why) = why { (cut(why, chars)) } }
+    html! { @if let Some(why) = why { (cut(&said(text, why), chars)) } }
 }
 
 /// Returns the details of an event below its sentence.
@@ -128,7 +129,7 @@ pub(crate) fn details(text: Text, event: &Event) -> Markup {
             blockquote { (whole(reply)) }
         }
         @if let Some(cause) = event.get(Fact::Cause) {
-            p { strong { (text.say("means")) } " " (whole(cause)) @if let Some(next) = event.get(Fact::NextStep) { " " (whole(next)) } }
+            p { strong { (text.say("means")) } " " (whole(&said(text, cause))) @if let Some(next) = event.get(Fact::NextStep) { " " (whole(&said(text, next))) } }
         }
         (authentication(text, event))
         @let facts = small_facts(text, event);
@@ -185,6 +186,9 @@ fn small_facts(text: Text, event: &Event) -> Vec<Markup> {
     if let Some(tls) = event.get(Fact::Tls) {
         facts.push(html! { (cut(tls, 60)) });
     }
+    if let Some(why) = event.get(Fact::Plaintext) {
+        facts.push(html! { (text.say("fact-plaintext")) " " (cut(&said(text, why), 120)) });
+    }
     if let Some(how) = event.get(Fact::Verified) {
         facts.push(html! { (text.say("fact-verified")) " " (cut(how, 30)) });
     }
@@ -229,6 +233,6 @@ mod tests {
     #[test]
     fn a_cause_stands_before_the_words_of_a_host() {
         let event = Event::new(EventKind::Deferred, 0).reply("452 4.2.2 over quota").fact(Fact::Cause, "The mailbox is full.");
-        assert!(reason(&event, 80).0.contains("The mailbox is full."));
+        assert!(reason(Text(crate::language::Language::English), &event, 80).0.contains("The mailbox is full."));
     }
 }

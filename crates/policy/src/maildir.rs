@@ -45,6 +45,11 @@ impl fmt::Display for MaildirPlace {
 }
 
 impl MaildirPlace {
+    /// The directory that all mailboxes are below: the path up to the first placeholder.
+    pub fn root(&self) -> PathBuf {
+        self.0.split('/').take_while(|part| !part.contains('{')).map(|part| if part.is_empty() { "/" } else { part }).collect()
+    }
+
     /// The mailbox of an address; `None` if its local part cannot be a directory name. Names are in lower case: one mailbox for each address.
     pub fn of(&self, mailbox: &Mailbox) -> Option<PathBuf> {
         let user = mailbox.local.as_str().to_lowercase();

@@ -59,6 +59,10 @@ impl Responder {
             Served::Plain { challenges, https_port } => Answering::Known(plain(challenges, *https_port, head, &host)),
             Served::Owner(router) if owner::is_own_host(&host, &self.pages.server()) => Answering::Owner(router.clone()),
             Served::Owner(_) => Answering::Known(plain_text(StatusCode::MISDIRECTED_REQUEST, "this host is not served here\n")),
+            // Before a path or a method is looked at: no service behind this listener sees a foreign name.
+            Served::Public { .. } if !self.pages.serves(&host) => {
+                Answering::Known(plain_text(StatusCode::MISDIRECTED_REQUEST, "this host is not served here\n"))
+            }
             Served::Public { owner: Some(router) } if self.pages.is_for_owner(&host, head.uri.path()) => Answering::Owner(router.clone()),
             Served::Public { .. } => Answering::Page { host },
         }

@@ -115,6 +115,11 @@ impl Pages {
         self.0.data().hostname.clone()
     }
 
+    /// Whether anything is served under a host name.
+    pub(crate) fn serves(&self, host: &str) -> bool {
+        !self.roles(&self.0.data(), host).is_empty()
+    }
+
     /// Whether a request is for the owner's page, where that is served: to the server's name, and for no page of a client's configuration.
     pub(crate) fn is_for_owner(&self, host: &str, path: &str) -> bool {
         let is_server = self.roles(&self.0.data(), host).iter().any(|(role, _)| *role == HostRole::Server);

@@ -143,30 +143,45 @@ impl Default for Stuffer {
 }
 
 impl Stuffer {
-    /// Appends a piece of content to `out`.
+    /// Appends a piece of content to `out`, in runs that are as long as possible.
     pub fn write(&mut self, mut content: &[u8], out: &mut Vec<u8>) {
         out.reserve(content.len() + 16);
-        while let Some(first) = content.first() {
-            if self.after_cr {
-                self.end_line(out);
-                if *first == b'\n' {
-                    content = content.get(1..).unwrap_or_default();
-                    continue;
-                }
-            }
-            if self.line_start && content.first() == Some(&b'.') {
+        if self.after_cr && !content.is_empty() {
+            self.end_line(out);
+            content = content.strip_prefix(b"\n").unwrap_or(content);
+        }
+        // What is copied at once, and where the scan is.
+        let (mut run, mut at) = (0, 0);
+        let copy = |from: usize, to: usize, out: &mut Vec<u8>| out.extend_from_slice(content.get(from..to).unwrap_or_default());
+        while let Some(first) = content.get(at) {
+            if self.line_start && *first == b'.' {
+                copy(run, at, out);
                 out.push(b'.');
+                run = at;
             }
             self.line_start = false;
-            let plain = memchr2(b'\r', b'\n', content).unwrap_or(content.len());
-            out.extend_from_slice(content.get(..plain).unwrap_or_default());
-            match content.get(plain) {
-                Some(b'\r') => self.after_cr = true,
-                Some(_) => self.end_line(out),
-                None => {}
+            let rest = content.get(at..).unwrap_or_default();
+            let Some(plain) = memchr2(b'\r', b'\n', rest) else { break };
+            at += plain;
+            match rest.get(plain..).unwrap_or_default() {
+                [b'\r', b'\n', ..] => {
+                    at += 2;
+                    self.line_start = true;
+                    continue;
+                }
+                [b'\r'] => {
+                    copy(run, at, out);
+                    self.after_cr = true;
+                    return;
+                }
+                _ => {}
             }
-            content = content.get(plain + 1..).unwrap_or_default();
+            copy(run, at, out);
+            self.end_line(out);
+            at += 1;
+            run = at;
         }
+        copy(run, content.len(), out);
     }
 
     /// Terminates the last line if needed, and writes the final dot.

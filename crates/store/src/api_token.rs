@@ -5,8 +5,8 @@
 use crate::door::TokenHash;
 use crate::error::StoreError;
 use crate::handle::Store;
+use crate::operation::Operation;
 use crate::sqlite;
-use crate::writer::Operation;
 
 /// A token.
 #[derive(Debug, Clone, PartialEq, Eq)]

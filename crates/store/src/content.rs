@@ -1,7 +1,7 @@
 //! A message's unchanged content: in memory if it is small, in a file of its own if it is large.
 //!
-//! Invariant: memory per message is bounded by [`ROW_MAX_BYTES`]; a file and its directory are synced before a row can name it. The front
-//! of large content stays in memory, so that its header section can be read.
+//! Invariant: memory per message is bounded by [`ROW_MAX_BYTES`], unless the caller counts more ([`Spool::in_memory_up_to`]); a file and its directory
+//! are synced before a row can name it. The front of large content stays in memory, so that its header section can be read.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,6 +19,9 @@ pub const ROW_MAX_BYTES: usize = 128 * 1024;
 
 /// Read and write size for files, in octets.
 const CHUNK_BYTES: usize = 256 * 1024;
+
+/// Maximum piece of content in memory, in octets: what is made of it stays in the processor's cache.
+const MEMORY_PIECE_BYTES: usize = 64 * 1024;
 
 /// The error text for damaged content.
 pub(crate) const DAMAGED: &str = "its CRC-32 does not match: check the disk";
@@ -64,12 +67,17 @@ impl Content {
         if crc.finalize() == expected { Ok(()) } else { Err(std::io::Error::other(DAMAGED)) }
     }
 
+    /// Whether a row needs it in a file, and it is in memory only.
+    pub(crate) fn lacks_file(&self) -> bool {
+        self.file.is_none() && self.front.len() > ROW_MAX_BYTES
+    }
+
     /// The size in octets.
     pub fn size_bytes(&self) -> u64 {
         self.size_bytes
     }
 
-    /// Returns the whole content, or the first [`ROW_MAX_BYTES`] of a large one.
+    /// Returns the whole content if it is in memory, or the first [`ROW_MAX_BYTES`] of one in a file.
     pub fn front(&self) -> &Bytes {
         &self.front
     }
@@ -103,7 +111,9 @@ impl ContentReader {
             let n = file.read_buf(&mut piece).await?;
             return Ok((n > 0).then(|| piece.freeze()));
         }
-        Ok(self.whole.take())
+        let Some(whole) = &mut self.whole else { return Ok(None) };
+        let piece = whole.split_to(whole.len().min(MEMORY_PIECE_BYTES));
+        Ok((!piece.is_empty()).then_some(piece))
     }
 }
 
@@ -114,6 +124,8 @@ pub struct Spool {
     directory: Arc<PathBuf>,
     room: Arc<Room>,
     front: BytesMut,
+    /// Content of more octets than this goes to a file.
+    memory_max_bytes: usize,
     large: Option<LargeFile>,
 }
 
@@ -129,7 +141,24 @@ struct LargeFile {
 
 impl Spool {
     pub(crate) fn new(id: QueueId, directory: Arc<PathBuf>, room: Arc<Room>) -> Self {
-        Self { id, directory, room, front: BytesMut::new(), large: None }
+        Self { id, directory, room, front: BytesMut::new(), memory_max_bytes: ROW_MAX_BYTES, large: None }
+    }
+
+    /// Keeps content of at most this many octets in memory: [`Store::commit`](crate::Store::commit) puts it into a file if a row must name it. The
+    /// caller limits the memory of all contents.
+    #[must_use]
+    pub fn in_memory_up_to(mut self, bytes: usize) -> Self {
+        self.memory_max_bytes = bytes.max(ROW_MAX_BYTES);
+        self
+    }
+
+    /// Ends what [`Spool::in_memory_up_to`] allows: content of more than [`ROW_MAX_BYTES`] goes to a file now.
+    pub async fn leave_memory(&mut self) -> Result<(), StoreError> {
+        self.memory_max_bytes = ROW_MAX_BYTES;
+        if self.front.len() > ROW_MAX_BYTES {
+            self.write_to_file(&[]).await?;
+        }
+        Ok(())
     }
 
     /// The id of the content and of the message.
@@ -142,12 +171,14 @@ impl Spool {
     /// # Errors
     /// [`StoreError::Full`] if a file would take room that deliveries of queued mail need.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        let room = if self.large.is_none() { ROW_MAX_BYTES.saturating_sub(self.front.len()) } else { 0 };
+        let room = if self.large.is_none() { self.memory_max_bytes.saturating_sub(self.front.len()) } else { 0 };
         let (fits, bytes) = bytes.split_at_checked(room).unwrap_or((bytes, &[]));
         self.front.extend_from_slice(fits);
-        if bytes.is_empty() {
-            return Ok(());
-        }
+        if bytes.is_empty() { Ok(()) } else { self.write_to_file(bytes).await }
+    }
+
+    /// Appends octets to the file, which begins with what is in memory.
+    async fn write_to_file(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         let large = match &mut self.large {
             Some(large) => large,
             none => {
@@ -155,7 +186,8 @@ impl Spool {
                 let path = self.directory.join(self.id.to_string());
                 let file = File::create_new(&path).await?;
                 let size_bytes = self.front.len() as u64;
-                let pending = BytesMut::from(self.front.as_ref());
+                let front = BytesMut::from(self.front.get(..ROW_MAX_BYTES).unwrap_or(&self.front));
+                let pending = std::mem::replace(&mut self.front, front);
                 let mut crc = crc32fast::Hasher::new();
                 crc.update(&pending);
                 none.insert(LargeFile { file, path, pending, size_bytes, crc, finished: false })
@@ -228,6 +260,34 @@ mod tests {
             }
             assert_eq!((read as u64, size), (content.size_bytes(), read));
             let _ = std::fs::remove_file(dir.path().join(QueueId(7).to_string()));
+        }
+    }
+
+    #[tokio::test]
+    async fn content_in_memory_leaves_nothing_on_disk_until_it_must() {
+        let dir = tempfile::tempdir().unwrap();
+        let room = Arc::new(Room::open(dir.path()).unwrap());
+        let spool = || Spool::new(QueueId(9), Arc::new(dir.path().to_owned()), room.clone()).in_memory_up_to(1 << 20);
+        let file = dir.path().join(QueueId(9).to_string());
+        let octets: Vec<u8> = (0..(1 << 20)).map(|n| b'a' + u8::try_from(n % 23).unwrap()).collect();
+        let mut kept = spool();
+        kept.write(&octets).await.unwrap();
+        let kept = kept.finish().await.unwrap();
+        assert!(kept.lacks_file() && !file.exists() && kept.front() == &octets);
+        for (left_at, rest) in [(300_000, true), (1 << 20, false), (ROW_MAX_BYTES, true)] {
+            let mut spilled = spool();
+            spilled.write(octets.get(..left_at).unwrap()).await.unwrap();
+            spilled.leave_memory().await.unwrap();
+            assert_eq!(file.exists(), left_at > ROW_MAX_BYTES);
+            spilled.write(octets.get(left_at..).unwrap()).await.unwrap();
+            if !rest {
+                spilled.write(b"one more").await.unwrap();
+            }
+            let spilled = spilled.finish().await.unwrap();
+            assert_eq!((spilled.front().len(), spilled.lacks_file()), (ROW_MAX_BYTES, false));
+            spilled.verify_file().unwrap();
+            assert!(std::fs::read(&file).unwrap().starts_with(&octets));
+            std::fs::remove_file(&file).unwrap();
         }
     }
 

@@ -122,7 +122,7 @@ pub(crate) fn sweep(db: &Connection, content: &Path, now_ms: i64) -> Result<Swep
 }
 
 /// Returns the content files of a directory, without files with other names.
-fn content_ids(directory: &Path) -> Result<impl Iterator<Item = Result<(QueueId, PathBuf), StoreError>>, StoreError> {
+pub(crate) fn content_ids(directory: &Path) -> Result<impl Iterator<Item = Result<(QueueId, PathBuf), StoreError>>, StoreError> {
     let entries = fs::read_dir(directory)?;
     Ok(entries.filter_map(|entry| match entry {
         Ok(entry) => Some(Ok((entry.file_name().to_str()?.parse().ok()?, entry.path()))),

@@ -7,8 +7,8 @@ use mail::Mailbox;
 
 use crate::error::StoreError;
 use crate::handle::Store;
+use crate::operation::Operation;
 use crate::sqlite::{self, DirectoryChange, KnownRecipient, LoginUse};
-use crate::writer::Operation;
 
 impl Store {
     /// Applies changes to the directory: all or none.

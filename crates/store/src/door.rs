@@ -1,4 +1,4 @@
-//! What the owner's page keeps about who gets in: sessions, one-time links, second steps.
+//! What the owner's page keeps about who gets in: sessions, one-time links, second steps, passkeys.
 //!
 //! RFC 6238 s.5.2 (a code counts once). Invariant: no value here is enough to get in: tokens are kept as their SHA-256, the secret of a second step is
 //! sealed with a key that is not in the database.
@@ -66,7 +66,7 @@ pub struct OneTimeLink {
 pub struct SecondStep {
     /// The login of the account.
     pub login: String,
-    /// The secret, sealed.
+    /// The secret of an authenticator app, sealed; empty if there is none, and passkeys are the second step.
     pub sealed: Vec<u8>,
     /// The SHA-256 of each recovery code that is left.
     pub recovery: Vec<TokenHash>,
@@ -80,6 +80,27 @@ impl std::fmt::Debug for SecondStep {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SecondStep").field("login", &self.login).field("made_ms", &self.made_ms).finish_non_exhaustive()
     }
+}
+
+/// A passkey of an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Passkey {
+    /// The authenticator's name of it.
+    pub id: Vec<u8>,
+    /// The login of the account.
+    pub login: String,
+    /// What its owner calls it.
+    pub name: String,
+    /// The algorithm of its signatures, as COSE numbers it.
+    pub algorithm: i32,
+    /// The public key, a SubjectPublicKeyInfo.
+    pub public_key: Vec<u8>,
+    /// How many signatures the authenticator had made at its last use; 0 if it does not count.
+    pub counter: u32,
+    /// When it was added, Unix milliseconds.
+    pub made_ms: i64,
+    /// When it was used last, Unix milliseconds.
+    pub used_ms: Option<i64>,
 }
 
 /// A change of these.
@@ -113,6 +134,24 @@ pub enum DoorChange {
         /// Those that are left.
         left: Vec<TokenHash>,
     },
-    /// Removes the second step of an account.
+    /// Removes the second step of an account, with its passkeys.
     RemoveSecondStep(String),
+    /// Keeps a passkey. [`crate::StoreError::Conflict`] if it is known already.
+    PutPasskey(Passkey),
+    /// Notes the use of a passkey. [`crate::StoreError::Conflict`] if its counter does not go on, or it is gone.
+    UsePasskey {
+        /// The authenticator's name of it.
+        id: Vec<u8>,
+        /// Its counter now.
+        counter: u32,
+        /// When, Unix milliseconds.
+        used_ms: i64,
+    },
+    /// Removes a passkey of an account.
+    RemovePasskey {
+        /// The login of the account.
+        login: String,
+        /// The authenticator's name of it.
+        id: Vec<u8>,
+    },
 }

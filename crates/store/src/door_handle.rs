@@ -1,12 +1,12 @@
-//! The part of the handle for sessions, one-time links and second steps of the owner's page.
+//! The part of the handle for sessions, one-time links, second steps and passkeys of the owner's page.
 //!
 //! Invariant: what works once is used up by the commit that says so.
 
-use crate::door::{DoorChange, OneTimeLink, PageSession, SecondStep, TokenHash};
+use crate::door::{DoorChange, OneTimeLink, PageSession, Passkey, SecondStep, TokenHash};
 use crate::error::StoreError;
 use crate::handle::Store;
+use crate::operation::Operation;
 use crate::sqlite;
-use crate::writer::Operation;
 
 impl Store {
     /// Applies a change.
@@ -30,5 +30,15 @@ impl Store {
     /// Returns the second step of an account, by its login in lower case.
     pub async fn second_step(&self, login: String) -> Result<Option<SecondStep>, StoreError> {
         self.read(move |db| sqlite::second_step(db, &login)).await
+    }
+
+    /// Returns the passkeys of an account, by its login in lower case, the oldest first.
+    pub async fn passkeys(&self, login: String) -> Result<Vec<Passkey>, StoreError> {
+        self.read(move |db| sqlite::passkeys(db, &login)).await
+    }
+
+    /// Returns a passkey by the authenticator's name of it.
+    pub async fn passkey(&self, id: Vec<u8>) -> Result<Option<Passkey>, StoreError> {
+        self.read(move |db| sqlite::passkey(db, &id)).await
     }
 }

@@ -21,6 +21,14 @@ pub enum StoreError {
     /// A record or the database is unreadable.
     #[error("a record or the content of the queue is unreadable: {0}")]
     Corrupt(String),
+    /// A newer version of Waypost has written the database.
+    #[error("the database was written by a newer Waypost (schema {found}); this version supports schema {known}")]
+    Newer {
+        /// The schema of the database.
+        found: usize,
+        /// The newest schema of this version.
+        known: usize,
+    },
     /// The requested record does not exist.
     #[error("{0}")]
     NotFound(String),
@@ -62,6 +70,10 @@ impl StoreError {
             Self::DatabaseLost { .. } => format!(
                 "restore waypost.db from a backup, and waypost.db-wal with it if there is one; to start over without the mail, accounts and keys \
                  that were in it, move the directory away: mv {data} {data}.old"
+            ),
+            Self::Newer { .. } => format!(
+                "use the newer version again; to go back for good, restore the backup that was made before the upgrade into an empty directory, and keep \
+                 {data} until its mail is delivered (docs/upgrade.md)"
             ),
             Self::NotFound(_) | Self::Exists(_) | Self::Conflict(_) | Self::Closed => return None,
         })

@@ -3,7 +3,6 @@
 //! Invariant: one process at a time owns the data directory (an exclusive lock on its file `lock`), so that no two processes
 //! deliver the same mail.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,14 +13,17 @@ use rusqlite::Connection;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::batches::{BatchCounts, Batches};
+use crate::checkpoint::run_checkpoints;
 use crate::content::{Content, Spool};
 use crate::data_dir::{self, DataDir, Swept};
 use crate::error::StoreError;
+use crate::journal::Journal;
+use crate::operation::{Operation, WriteJob, WriteOutcome};
 use crate::room::Room;
 use crate::simulated_disk::{self, SimulatedDisk};
 use crate::sqlite::{self, QueueLoad};
 use crate::threads::Threads;
-use crate::writer::{LINE_MAX, Operation, WriteJob, WriteOutcome, Writer, run_checkpoints};
+use crate::writer::{LINE_MAX, Writer};
 
 /// Maximum queries that wait for the reader.
 const READ_LINE_MAX: usize = 1024;
@@ -42,22 +44,31 @@ pub struct Store {
     batches: Arc<Batches>,
     pub(crate) load: KnownLoad,
     threads: Threads,
-    _owner: Arc<Owner>,
+    /// The last field, so that it is dropped when no operation can be sent any more.
+    owner: Arc<Owner>,
 }
 
 /// Stops the threads when the last handle is dropped.
 #[derive(Debug)]
 struct Owner {
     stop: Arc<AtomicBool>,
-    /// `None` on a simulated disk.
+    /// The threads that a stop wakes; none on a simulated disk.
+    writer: Option<thread::Thread>,
     checkpoints: Option<thread::Thread>,
-    _lock: File,
 }
 
 impl Drop for Owner {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
+        self.wake_writer();
         self.checkpoints.iter().for_each(thread::Thread::unpark);
+    }
+}
+
+impl Owner {
+    /// Has the writer look at its line.
+    fn wake_writer(&self) {
+        self.writer.iter().for_each(thread::Thread::unpark);
     }
 }
 
@@ -90,33 +101,42 @@ impl Store {
         let room = Arc::new(Room::open(data)?);
         let writer_db = sqlite::open_writer(data)?;
         directory.mark()?;
+        let content = Arc::new(directory.content.clone());
+        let journal = Journal::open(&writer_db, data, content.clone(), &room)?;
         QueueId::start_above(sqlite::highest_id(&writer_db)?);
         let log = data.join(format!("{}-wal", sqlite::DATABASE));
         let (writes, write_line) = mpsc::channel(LINE_MAX);
         let (reads, read_line) = mpsc::channel::<Query>(READ_LINE_MAX);
         let reader = sqlite::open_reader(data)?;
         let checkpoint_db = Connection::open(data.join(sqlite::DATABASE))?;
-        let content = Arc::new(directory.content);
         let stop = Arc::new(AtomicBool::new(false));
         let threads = Threads::default();
         let batches = Arc::new(Batches::default());
         let (to_content, to_room) = (content.clone(), room.clone());
-        let writer =
-            Writer { db: writer_db, content: to_content, log: log.clone(), room: to_room, batches: batches.clone(), fails_next: false };
-        let checkpoints = match disk {
+        let writer = Writer {
+            db: writer_db,
+            content: to_content,
+            log: log.clone(),
+            room: to_room,
+            batches: batches.clone(),
+            journal,
+            lock: directory.lock,
+            fails_next: false,
+        };
+        let (writer, checkpoints) = match disk {
             Some(disk) => {
                 simulated_disk::start(disk, (writer, write_line), (reader, read_line));
-                None
+                (None, None)
             }
             None => {
-                threads.start("store-write", move || writer.run(write_line))?;
+                let writer = threads.start("store-write", move || writer.run(write_line))?;
                 threads.start("store-read", move || run_queries(&reader, read_line))?;
                 let (stopped, kept) = (stop.clone(), room.clone());
-                Some(threads.start("store-log", move || run_checkpoints(checkpoint_db, log, stopped, kept))?)
+                (Some(writer), Some(threads.start("store-log", move || run_checkpoints(checkpoint_db, log, stopped, kept))?))
             }
         };
-        let owner = Owner { stop, checkpoints, _lock: directory.lock };
-        Ok(Self { writes, reads, content, room, batches, load: KnownLoad::default(), threads, _owner: Arc::new(owner) })
+        let owner = Owner { stop, writer, checkpoints };
+        Ok(Self { writes, reads, content, room, batches, load: KnownLoad::default(), threads, owner: Arc::new(owner) })
     }
 
     /// Waits until a thread of the store panics, and returns its name. Nothing can be acknowledged from then on: the process must restart.
@@ -130,6 +150,7 @@ impl Store {
     /// # Errors
     /// If the directory or the database cannot be read, or a file cannot be moved.
     pub async fn sweep_orphans(&self, now_ms: i64) -> Result<Swept, StoreError> {
+        self.move_journal().await?;
         let content = self.content.clone();
         self.read(move |db| data_dir::sweep(db, &content, now_ms)).await
     }
@@ -177,8 +198,18 @@ impl Store {
     /// # Errors
     /// [`StoreError::Corrupt`] if it is missing, of another size, or damaged.
     pub async fn content(&self, message: QueueId) -> Result<Content, StoreError> {
-        let directory = self.content.clone();
-        let content = self.read(move |db| sqlite::load_content(db, &directory, message)).await?;
+        let read = || {
+            let directory = self.content.clone();
+            self.read(move |db| sqlite::load_content(db, &directory, message))
+        };
+        let content = match read().await {
+            // Only mail that was claimed before is in the database for sure.
+            Err(StoreError::Corrupt(_)) => {
+                self.move_journal().await?;
+                read().await?
+            }
+            other => other?,
+        };
         if content.file.is_none() {
             return Ok(content);
         }
@@ -199,7 +230,27 @@ impl Store {
     pub(crate) async fn write(&self, operation: Operation) -> Result<WriteOutcome, StoreError> {
         let (answer, result) = oneshot::channel();
         self.writes.send(WriteJob { operation, answer }).await.map_err(|_| StoreError::Closed)?;
+        self.owner.wake_writer();
         result.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Moves what the journal holds to the database. Until the next commit, the database and the content files have the whole queue.
+    ///
+    /// # Errors
+    /// If the database cannot be written.
+    pub async fn move_journal(&self) -> Result<(), StoreError> {
+        self.write(Operation::Move { only_settlements: false }).await.map(drop)
+    }
+
+    /// Runs a query that shows the queue. If the journal cannot be moved, it shows what the database has.
+    pub(crate) async fn read_queue<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        if let Err(error) = self.move_journal().await {
+            tracing::warn!(%error, "mail under way is not shown: the journal cannot be moved to the database");
+        }
+        self.read(query).await
     }
 
     pub(crate) async fn count(&self, operation: Operation) -> Result<u64, StoreError> {

@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use mail::{Domain, QueueId};
 
+use crate::content::Content;
 use crate::error::StoreError;
 use crate::handle::Store;
 use crate::message::{
     Claimed, ClockStep, Committed, FailedDelivery, ListFilter, ListedMessage, NewMessage, NoticeMark, QueueTotals, Settlement, Unnoticed,
 };
+use crate::operation::{Operation, WriteOutcome};
 use crate::sqlite::{self, LaneDue, QueueLoad, RetryScope};
-use crate::writer::{Operation, WriteOutcome};
 
 /// Lanes that are named in a [`QueueLoad`].
 const LANES_MAX: usize = 20;
@@ -27,18 +28,53 @@ const LOAD_FOR_MAX_MS: i64 = 60_000;
 const RECIPIENTS_PER_MS: i64 = 100;
 
 impl Store {
-    /// Commits messages; they are on disk, synced, when this returns. Claims end at `lease_ms`.
+    /// Commits messages; they are on disk, synced, when this returns, large contents in files. Claims end at `lease_ms`.
     pub async fn commit(&self, messages: Vec<NewMessage>, lease_ms: i64) -> Result<Committed, StoreError> {
-        self.write(Operation::Enqueue { messages, lease_ms }).await.map(|_| Committed(()))
+        let (messages, files) = self.in_files(messages).await?;
+        let done = self.write(Operation::Enqueue { messages, lease_ms }).await;
+        // After any other error it is unknown what survives a crash: the rows may, and then need their content.
+        if let Err(StoreError::Full) = done {
+            files.iter().for_each(|content| self.discard(content));
+        }
+        done.map(|_| Committed(()))
+    }
+
+    /// Puts large contents that are in memory only into files. Returns the messages, and those contents.
+    async fn in_files(&self, mut messages: Vec<NewMessage>) -> Result<(Vec<NewMessage>, Vec<Content>), StoreError> {
+        let mut files: Vec<Content> = Vec::new();
+        for new in messages.iter_mut().filter(|new| new.content.lacks_file()) {
+            let shared = files.iter().find(|content| content.id == new.content.id).cloned();
+            new.content = match shared {
+                Some(content) => content,
+                None => match self.put(new.content.id, new.content.front()).await {
+                    Ok(content) => {
+                        files.push(content.clone());
+                        content
+                    }
+                    Err(error) => {
+                        files.iter().for_each(|content| self.discard(content));
+                        return Err(error);
+                    }
+                },
+            };
+        }
+        Ok((messages, files))
     }
 
     /// Commits the end of an attempt, with the DSNs that follow from it.
     pub async fn settle(&self, settlement: Settlement, lease_ms: i64) -> Result<(), StoreError> {
-        self.write(Operation::Settle { settlement, lease_ms }).await.map(|_| ())
+        self.write(Operation::Settle { settlement, lease_ms, may_wait: false }).await.map(drop)
+    }
+
+    /// Commits the end of an attempt with the next message that arrives, or after some milliseconds: two commits share a sync. For a connection for
+    /// which no other message waits.
+    pub async fn settle_beside(&self, settlement: Settlement, lease_ms: i64) -> Result<(), StoreError> {
+        self.write(Operation::Settle { settlement, lease_ms, may_wait: true }).await.map(drop)
     }
 
     /// Returns every lane with recipients.
     pub async fn lanes(&self) -> Result<Vec<LaneDue>, StoreError> {
+        self.write(Operation::Move { only_settlements: true }).await?;
         self.read(sqlite::lanes).await
     }
 
@@ -68,7 +104,7 @@ impl Store {
             (None, Some(lane)) => return self.count(Operation::Retry { scope: RetryScope::Lane(lane), now_ms }).await,
             (None, None) => {}
         }
-        let last = self.read(sqlite::highest_id).await?;
+        let last = self.read_queue(sqlite::highest_id).await?;
         let (mut retried, mut after) = (0, QueueId(i64::MIN));
         while after < last
             && let Some(until) = self.read(move |db| sqlite::end_of_retry_step(db, after)).await?
@@ -104,7 +140,7 @@ impl Store {
 
     /// Returns failures and held messages since the last notice, at most `limit` of each.
     pub async fn unnoticed(&self, limit: u32) -> Result<Unnoticed, StoreError> {
-        self.read(move |db| sqlite::unnoticed(db, limit)).await
+        self.read_queue(move |db| sqlite::unnoticed(db, limit)).await
     }
 
     /// Commits a notice to the postmaster, and the last failure and held message in it.
@@ -114,7 +150,7 @@ impl Store {
 
     /// Returns deliveries that failed without a DSN, the newest first.
     pub async fn failed(&self, before: Option<i64>, limit: u32) -> Result<Vec<(i64, FailedDelivery)>, StoreError> {
-        self.read(move |db| sqlite::list_failed(db, before, limit)).await
+        self.read_queue(move |db| sqlite::list_failed(db, before, limit)).await
     }
 
     /// Returns a page of the queue.
@@ -122,7 +158,7 @@ impl Store {
         let mut listed = Vec::new();
         loop {
             let step = filter.clone();
-            let step = self.read(move |db| sqlite::list(db, &step)).await?;
+            let step = self.read_queue(move |db| sqlite::list(db, &step)).await?;
             filter.limit = filter.limit.saturating_sub(u32::try_from(step.messages.len()).unwrap_or(u32::MAX));
             listed.extend(step.messages);
             match step.behind {
@@ -134,7 +170,7 @@ impl Store {
 
     /// Returns the totals of the queue.
     pub async fn totals(&self) -> Result<QueueTotals, StoreError> {
-        self.read(sqlite::totals).await
+        self.read_queue(sqlite::totals).await
     }
 
     /// Returns what waits, by lane and by age: the largest 20 lanes, then the sum of the others. The cost grows with the length of the queue, and other

@@ -6,9 +6,9 @@ use crate::daily::{DailyChange, DailyCount, DailyKind, DailyPeriod, DailyReportD
 use crate::error::StoreError;
 use crate::handle::Store;
 use crate::message::Committed;
+use crate::operation::Operation;
 use crate::report::{KeptReport, KeptRows, NewReport, ReportFilter};
 use crate::sqlite;
-use crate::writer::Operation;
 
 impl Store {
     /// Stores a received report; it is on disk, synced, when this returns. A report that is stored already is not stored again.

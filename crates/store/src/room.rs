@@ -21,6 +21,9 @@ const FLOOR_PART: u64 = 8;
 /// The reserve is the floor divided by this.
 const RESERVE_PART: u64 = 2;
 
+/// The file of the journal is the floor divided by this: what it holds must fit into SQLite's log.
+const JOURNAL_PART: u64 = 2;
+
 /// The name of the reserve file.
 const RESERVE: &str = "reserve";
 
@@ -62,6 +65,11 @@ impl Room {
     /// Maximum length of the log while room is short, in octets.
     pub fn short_log_bytes(&self) -> u64 {
         self.floor_bytes / 8
+    }
+
+    /// Size of the journal's file, in octets.
+    pub fn journal_bytes(&self) -> u64 {
+        self.floor_bytes / JOURNAL_PART
     }
 
     /// Sets how much of the database is unused, in octets.

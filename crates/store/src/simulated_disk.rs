@@ -11,7 +11,8 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::handle::Query;
-use crate::writer::{BATCH_MAX, WriteJob, Writer};
+use crate::operation::WriteJob;
+use crate::writer::{BATCH_MAX, Writer};
 
 /// What comes of a batch of operations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,11 +62,18 @@ async fn write(disk: Arc<dyn SimulatedDisk>, mut writer: Writer, mut line: mpsc:
             // Whoever waits for an outcome waits until the runtime ends.
             let _unanswered: Vec<_> = jobs.iter_mut().map(|job| std::mem::replace(&mut job.answer, oneshot::channel().0)).collect();
             if fate == CommitFate::DiesAfter {
-                writer.commit(&mut jobs);
+                commit_all(&mut writer, &mut jobs);
             }
             disk.died();
             return std::future::pending().await;
         }
-        writer.commit(&mut jobs);
+        commit_all(&mut writer, &mut jobs);
+    }
+    writer.close();
+}
+
+fn commit_all(writer: &mut Writer, jobs: &mut Vec<WriteJob>) {
+    while !jobs.is_empty() {
+        writer.commit(jobs);
     }
 }

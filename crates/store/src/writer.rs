@@ -1,178 +1,45 @@
-//! The thread that writes, and the thread that moves the log into the database.
+//! The thread that writes: takes the operations that wait, and commits them together.
 //!
-//! The writer takes the waiting operations, up to [`BATCH_MAX`], and commits them as one transaction: one sync for many messages.
-//! Settlements are committed before new mail, since a delivery that is not settled is repeated after a crash. Invariant: no operation gets
-//! its outcome before its batch is committed, and a failed commit is never retried.
+//! Commits of mail for delivery at once and settlements go to the [journal](Journal), with one sync for all that wait; all other operations are one
+//! transaction of the database, at most [`BATCH_MAX`]. Invariant: no operation gets its outcome before it is on the disk, synced, and a failed
+//! write is never retried.
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use mail::{Domain, QueueId};
+use mail::QueueId;
 use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TryRecvError;
 
-use crate::api_token::TokenChange;
 use crate::batches::Batches;
-use crate::daily::{DailyChange, DailyRow};
-use crate::door::DoorChange;
 use crate::error::StoreError;
-use crate::message::{Claimed, ClockStep, NewMessage, NoticeMark, Settlement};
-use crate::report::NewReport;
+use crate::journal::Journal;
+use crate::message::Disposition;
+use crate::operation::{Applied, Guarded, Operation, WriteJob, WriteOutcome, concerns_one, needs_move, new_bytes, transact};
 use crate::room::Room;
-use crate::sqlite::{self, DirectoryChange, KnownRecipient, LoginUse, RetryScope};
 
-/// Maximum operations in a transaction.
+/// Maximum operations that are taken together.
 pub(crate) const BATCH_MAX: usize = 512;
 
-/// Maximum other operations in a transaction of settlements.
-const WITH_SETTLEMENTS_MAX: usize = 16;
-
-/// Maximum other operations in a transaction while settlements arrive, which wait for its end.
+/// Maximum operations in a transaction while settlements arrive, which wait for its end.
 const BESIDE_SETTLEMENTS_MAX: usize = 128;
 
 /// Maximum operations that wait for the writer.
 pub(crate) const LINE_MAX: usize = 4096;
 
-/// Approximate size of a queue row with its index entries, in octets.
-const ROW_BYTES: u64 = 1024;
-
-/// Length of the log above which it is moved into the database, in octets.
-const CHECKPOINT_BYTES: u64 = 16 << 20;
-
 /// Maximum length of the log: above it the writer waits until the log is moved, in octets.
 const LOG_MAX_BYTES: u64 = 512 << 20;
 
-/// Interval between checks of the log's length.
-const CHECKPOINT_EVERY: Duration = Duration::from_millis(200);
+/// Time for which settlements wait for the next message, so that one sync is enough for both. A crash repeats deliveries that are not settled, at most
+/// one for each connection.
+const SETTLEMENTS_WAIT: Duration = Duration::from_millis(20);
 
-/// A write operation.
-#[derive(Debug)]
-pub(crate) enum Operation {
-    Enqueue { messages: Vec<NewMessage>, lease_ms: i64 },
-    Settle { settlement: Settlement, lease_ms: i64 },
-    Claim { lane: Domain, now_ms: i64, lease_ms: i64, limit: u32 },
-    ReleaseClaims { now_ms: i64 },
-    StepClock(ClockStep),
-    Retry { scope: RetryScope, now_ms: i64 },
-    Drop { id: QueueId, index: Option<u32> },
-    Release { id: QueueId, now_ms: i64, expires_ms: i64 },
-    Replace { id: QueueId, with: Box<NewMessage> },
-    Notice { messages: Vec<NewMessage>, up_to: NoticeMark, now_ms: i64 },
-    ExpireHeld { now_ms: i64 },
-    RememberSender { token: String, sender: String, now_ms: i64 },
-    RecordLogins(Vec<LoginUse>),
-    RecordRecipients(Vec<KnownRecipient>),
-    Directory(Vec<DirectoryChange>),
-    KeepReport(Box<NewReport>),
-    CountDaily(Vec<DailyRow>),
-    ChangeDaily(DailyChange),
-    Door(DoorChange),
-    Token(TokenChange),
-}
-
-/// The outcome of an operation.
-#[derive(Debug)]
-pub(crate) enum WriteOutcome {
-    Done,
-    Claimed(Vec<Claimed>),
-    Count(u64),
-}
-
-/// An operation, and the channel for its outcome.
-#[derive(Debug)]
-pub(crate) struct WriteJob {
-    pub operation: Operation,
-    pub answer: oneshot::Sender<Result<WriteOutcome, StoreError>>,
-}
-
-/// An outcome, and the content files to remove after the commit.
-type Applied = Result<(WriteOutcome, Vec<QueueId>), StoreError>;
-
-fn apply(db: &Connection, operation: &Operation) -> Applied {
-    let done = |files| (WriteOutcome::Done, files);
-    match operation {
-        Operation::Enqueue { messages, lease_ms } => sqlite::enqueue(db, messages, *lease_ms).map(|()| done(vec![])),
-        Operation::Settle { settlement, lease_ms } => sqlite::settle(db, settlement, *lease_ms).map(done),
-        Operation::Claim { lane, now_ms, lease_ms, limit } => {
-            sqlite::claim(db, lane, *now_ms, *lease_ms, *limit).map(|claimed| (WriteOutcome::Claimed(claimed), vec![]))
-        }
-        Operation::ReleaseClaims { now_ms } => sqlite::release_claims(db, *now_ms).map(|n| (WriteOutcome::Count(n), vec![])),
-        Operation::StepClock(step) => sqlite::step_clock(db, *step).map(|n| (WriteOutcome::Count(n), vec![])),
-        Operation::Retry { scope, now_ms } => sqlite::retry(db, scope, *now_ms).map(|n| (WriteOutcome::Count(n), vec![])),
-        Operation::Drop { id, index } => sqlite::drop_message(db, *id, *index).map(done),
-        Operation::Release { id, now_ms, expires_ms } => sqlite::release(db, *id, *now_ms, *expires_ms).map(|()| done(vec![])),
-        Operation::Replace { id, with } => {
-            let files = sqlite::drop_message(db, *id, None)?;
-            sqlite::enqueue(db, std::slice::from_ref(with), 0).map(|()| done(files))
-        }
-        Operation::Notice { messages, up_to, now_ms } => {
-            sqlite::set_noticed(db, *up_to, *now_ms)?;
-            sqlite::enqueue(db, messages, *now_ms).map(|()| done(vec![]))
-        }
-        Operation::ExpireHeld { now_ms } => sqlite::expire_held(db, *now_ms).map(|(n, files)| (WriteOutcome::Count(n), files)),
-        Operation::RememberSender { token, sender, now_ms } => sqlite::insert_srs_sender(db, token, sender, *now_ms).map(|()| done(vec![])),
-        Operation::RecordLogins(uses) => sqlite::record_logins(db, uses).map(|()| done(vec![])),
-        Operation::RecordRecipients(recipients) => sqlite::record_recipients(db, recipients).map(|()| done(vec![])),
-        Operation::CountDaily(rows) => sqlite::count_daily(db, rows).map(|n| (WriteOutcome::Count(n), vec![])),
-        Operation::ChangeDaily(change) => sqlite::change_daily(db, change).map(|()| done(vec![])),
-        Operation::Directory(changes) => changes.iter().try_for_each(|c| sqlite::change_directory(db, c)).map(|()| done(vec![])),
-        Operation::Door(change) => sqlite::change_door(db, change).map(|()| done(vec![])),
-        Operation::Token(change) => sqlite::change_tokens(db, change).map(|()| done(vec![])),
-        Operation::KeepReport(new) => sqlite::keep_report(db, new).map(|()| done(vec![])),
-    }
-}
-
-/// Returns whether the error concerns only its operation, not the disk; the batch is then committed without it.
-fn concerns_one(error: &StoreError) -> bool {
-    matches!(error, StoreError::NotFound(_) | StoreError::Exists(_) | StoreError::Conflict(_))
-}
-
-/// Which operations get a savepoint, so that a failed one is rolled back alone.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Guarded {
-    /// Those that can fail in normal operation.
-    Some,
-    /// All: slower, and needed only after an operation without a savepoint has failed.
-    All,
-}
-
-fn is_guarded(operation: &Operation) -> bool {
-    matches!(
-        operation,
-        Operation::Directory(_)
-            | Operation::Drop { .. }
-            | Operation::Retry { .. }
-            | Operation::Release { .. }
-            | Operation::Replace { .. }
-            | Operation::ChangeDaily(_)
-            | Operation::Door(_)
-            | Operation::Token(_)
-    )
-}
-
-/// Runs operations as one transaction.
-fn transact(db: &Connection, jobs: &[WriteJob], guard: Guarded) -> Result<Vec<Applied>, StoreError> {
-    db.execute_batch("BEGIN IMMEDIATE")?;
-    let mut applied = Vec::with_capacity(jobs.len());
-    for job in jobs {
-        let guarded = guard == Guarded::All || is_guarded(&job.operation);
-        if guarded {
-            db.execute_batch("SAVEPOINT operation")?;
-        }
-        let result = apply(db, &job.operation);
-        if guarded {
-            db.execute_batch(if result.is_ok() { "RELEASE operation" } else { "ROLLBACK TO operation; RELEASE operation" })?;
-        }
-        match result {
-            Err(e) if !(guarded && concerns_one(&e)) => return Err(e),
-            other => applied.push(other),
-        }
-    }
-    db.execute_batch("COMMIT")?;
-    Ok(applied)
-}
+/// Time between two looks at the line while nothing waits; a sender wakes the thread before.
+const IDLE: Duration = Duration::from_secs(3600);
 
 pub(crate) struct Writer {
     pub db: Connection,
@@ -180,53 +47,101 @@ pub(crate) struct Writer {
     pub log: PathBuf,
     pub room: Arc<Room>,
     pub batches: Arc<Batches>,
+    pub journal: Journal,
+    /// Held until the journal is moved: another process must not replay it meanwhile.
+    pub lock: File,
     /// Set by a simulated disk: the next commit fails.
     pub fails_next: bool,
 }
 
-/// Returns how many octets an operation adds to the database, approximately; `None` if it adds no mail, so that it is never refused.
-fn new_bytes(operation: &Operation) -> Option<u64> {
-    let Operation::Enqueue { messages, .. } = operation else { return None };
-    let size = |new: &NewMessage| {
-        let content = if new.content.file.is_none() { new.content.size_bytes() } else { 0 };
-        content + new.message.prefix.len() as u64 + ROW_BYTES * (1 + new.recipients.len() as u64)
-    };
-    Some(messages.iter().map(size).sum())
+/// Whether an operation may wait for others: it only says that recipients are done.
+fn may_wait(job: &WriteJob) -> bool {
+    let Operation::Settle { settlement, may_wait: true, .. } = &job.operation else { return false };
+    crate::journal::is_plain(settlement) && settlement.recipients.iter().all(|(_, result)| *result == Disposition::Done)
 }
 
 impl Writer {
-    /// Runs until every handle is dropped.
+    /// Runs until every handle is dropped. A sender unparks the thread after it has sent.
     pub fn run(mut self, mut line: mpsc::Receiver<WriteJob>) {
-        let (mut settlements, mut others) = (Vec::with_capacity(BATCH_MAX), Vec::with_capacity(BATCH_MAX));
+        let mut jobs = Vec::with_capacity(BATCH_MAX);
+        while self.take(&mut line, &mut jobs) {
+            self.commit(&mut jobs);
+        }
+        self.close();
+    }
+
+    /// Takes the operations that wait. False if there will be none.
+    #[allow(clippy::disallowed_methods)] // how long settlements wait for others, which no outcome depends on
+    fn take(&mut self, line: &mut mpsc::Receiver<WriteJob>, jobs: &mut Vec<WriteJob>) -> bool {
+        let mut until = None;
         loop {
-            let next = if others.is_empty() { line.blocking_recv() } else { line.try_recv().ok() };
-            if next.is_none() && others.is_empty() {
-                break;
+            let mut is_closed = false;
+            while jobs.len() < BATCH_MAX {
+                match line.try_recv() {
+                    Ok(job) => jobs.push(job),
+                    Err(error) => {
+                        is_closed = error == TryRecvError::Disconnected;
+                        break;
+                    }
+                }
             }
-            let more = std::iter::from_fn(|| line.try_recv().ok());
-            for job in next.into_iter().chain(more).take(BATCH_MAX.saturating_sub(others.len())) {
-                if matches!(job.operation, Operation::Settle { .. }) { settlements.push(job) } else { others.push(job) }
-            }
-            if settlements.is_empty() {
-                self.commit(&mut others);
+            if jobs.is_empty() {
+                if is_closed {
+                    return false;
+                }
+                thread::park_timeout(self.tidy().unwrap_or(IDLE));
                 continue;
             }
-            // Adding a few others costs less than another sync, for which the next settlements would wait.
-            if others.len() <= WITH_SETTLEMENTS_MAX {
-                settlements.append(&mut others);
-                self.commit(&mut settlements);
-                continue;
+            let until = *until.get_or_insert_with(|| Instant::now() + SETTLEMENTS_WAIT);
+            let wait = until.saturating_duration_since(Instant::now());
+            if is_closed || wait.is_zero() || jobs.len() >= BATCH_MAX || !jobs.iter().all(may_wait) {
+                return true;
             }
-            self.commit(&mut settlements);
-            let rest = others.split_off(others.len().min(BESIDE_SETTLEMENTS_MAX));
-            if !others.is_empty() {
-                self.commit(&mut others);
-            }
-            others = rest;
+            thread::park_timeout(wait);
         }
-        if let Err(e) = self.db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
-            tracing::warn!(error = %e, "cannot move the queue's log into the database; the next start moves it");
+    }
+
+    /// Moves the journal to the database when that is due. Returns when it is due next.
+    pub fn tidy(&mut self) -> Option<Duration> {
+        if self.journal.move_is_due_in().is_some_and(|wait| wait.is_zero())
+            && let Err(error) = self.move_journal()
+        {
+            tracing::error!(%error, "cannot move the journal to the database; new mail is refused until that works");
         }
+        self.journal.move_is_due_in()
+    }
+
+    /// Moves what the journal holds, and the log, to the database.
+    pub fn close(mut self) {
+        if let Err(error) = self.move_journal() {
+            tracing::warn!(%error, "cannot move the journal to the database; the next start moves it");
+        }
+        if let Err(error) = self.db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
+            tracing::warn!(%error, "cannot move the queue's log into the database; the next start moves it");
+        }
+        drop(self.lock);
+    }
+
+    /// Commits operations and sends their outcomes. Some may be left for the next call.
+    pub fn commit(&mut self, jobs: &mut Vec<WriteJob>) {
+        if std::mem::take(&mut self.fails_next) {
+            self.journal.break_off();
+            return refuse(std::mem::take(jobs), &StoreError::Io("the simulated disk failed".into()));
+        }
+        self.refuse_without_room(jobs);
+        let mut for_journal = self.extract_for_journal(jobs);
+        let has_settlements = for_journal.iter().any(|job| matches!(job.operation, Operation::Settle { .. }));
+        while !for_journal.is_empty() {
+            jobs.extend(self.append(&mut for_journal));
+        }
+        // The next settlements wait for this transaction.
+        let left = jobs.split_off(if has_settlements { jobs.len().min(BESIDE_SETTLEMENTS_MAX) } else { jobs.len() });
+        if !jobs.is_empty() {
+            self.commit_to_database(jobs);
+        }
+        *jobs = left;
+        self.tidy();
+        self.bound_log();
     }
 
     /// Refuses new mail if the disk has no room for it.
@@ -242,16 +157,69 @@ impl Writer {
         if !refused.is_empty() {
             tracing::warn!(messages = refused.len(), "the disk has no room for new mail; queued mail is still delivered");
         }
-        for job in refused {
-            let _ = job.answer.send(Err(StoreError::Full));
-        }
+        refuse(refused, &StoreError::Full);
     }
 
-    /// Commits operations as one transaction, and sends their outcomes.
-    pub fn commit(&mut self, jobs: &mut Vec<WriteJob>) {
-        self.refuse_without_room(jobs);
-        if jobs.is_empty() {
-            return;
+    /// Takes the operations that the journal takes. One that it does not take fails in the database, or works there.
+    fn extract_for_journal(&mut self, jobs: &mut Vec<WriteJob>) -> Vec<WriteJob> {
+        // One read transaction for all look-ups.
+        let _ = self.db.execute_batch("BEGIN");
+        let takes = |job: &mut WriteJob| self.journal.takes(&self.db, &job.operation).unwrap_or(false);
+        let taken = jobs.extract_if(.., takes).collect();
+        let _ = self.db.execute_batch("COMMIT");
+        taken
+    }
+
+    /// Appends operations to the journal as one batch, as many as fit. Returns an operation that will never fit.
+    #[allow(clippy::disallowed_methods)] // the duration of a commit is measured, and nothing is decided by it
+    fn append(&mut self, jobs: &mut Vec<WriteJob>) -> Option<WriteJob> {
+        if self.journal.is_broken()
+            && let Err(error) = self.move_journal()
+        {
+            refuse(std::mem::take(jobs), &error);
+            return None;
+        }
+        let mut fitting = jobs.iter().take_while(|job| self.journal.push(&job.operation)).count();
+        if fitting == 0 {
+            // The file is full: what it holds is moved, and it begins again.
+            if let Err(error) = self.move_journal() {
+                refuse(std::mem::take(jobs), &error);
+                return None;
+            }
+            fitting = jobs.iter().take_while(|job| self.journal.push(&job.operation)).count();
+            if fitting == 0 {
+                return Some(jobs.remove(0));
+            }
+        }
+        let begin = Instant::now();
+        let committed = self.journal.commit();
+        self.batches.count(fitting, begin.elapsed(), committed.is_ok());
+        if let Err(error) = &committed {
+            tracing::error!(%error, operations = fitting, "a write to the journal failed; none of its operations was acknowledged");
+        }
+        for job in jobs.drain(..fitting) {
+            let outcome = committed.clone().map(|()| {
+                let files = self.journal.add(job.operation);
+                self.remove_files(&files);
+                WriteOutcome::Done
+            });
+            let _ = job.answer.send(outcome);
+        }
+        None
+    }
+
+    fn move_journal(&mut self) -> Result<(), StoreError> {
+        let files = self.journal.move_to(&self.db)?;
+        self.remove_files(&files);
+        Ok(())
+    }
+
+    fn commit_to_database(&mut self, jobs: &mut Vec<WriteJob>) {
+        if jobs.iter().any(|job| needs_move(&job.operation, &self.journal))
+            && let Err(error) = self.move_journal()
+        {
+            let refused = jobs.extract_if(.., |job| needs_move(&job.operation, &self.journal)).collect();
+            refuse(refused, &error);
         }
         let mut outcome = self.transact(jobs, Guarded::Some);
         if outcome.as_ref().is_err_and(concerns_one) {
@@ -270,19 +238,15 @@ impl Writer {
             }
             Err(error) => {
                 tracing::error!(%error, operations = jobs.len(), "a commit failed; none of its operations was acknowledged");
-                for job in jobs.drain(..) {
-                    let _ = job.answer.send(Err(error.clone()));
-                }
+                refuse(std::mem::take(jobs), &error);
             }
         }
-        self.bound_log();
     }
 
     #[allow(clippy::disallowed_methods)] // the duration of a commit is measured, and nothing is decided by it
-    fn transact(&mut self, jobs: &[WriteJob], guard: Guarded) -> Result<Vec<Applied>, StoreError> {
+    fn transact(&self, jobs: &[WriteJob], guard: Guarded) -> Result<Vec<Applied>, StoreError> {
         let begin = Instant::now();
-        let fault = std::mem::take(&mut self.fails_next).then(|| StoreError::Io("the simulated disk failed".into()));
-        let outcome = fault.map_or_else(|| transact(&self.db, jobs, guard), Err);
+        let outcome = transact(&self.db, jobs, guard);
         self.batches.count(jobs.len(), begin.elapsed(), outcome.is_ok());
         if outcome.is_err() {
             // After a failed COMMIT SQLite may have rolled back by itself; this then fails without harm.
@@ -314,20 +278,9 @@ impl Writer {
     }
 }
 
-/// Moves the log into the database while the writer runs, until `stop` is set.
-pub(crate) fn run_checkpoints(db: Connection, log: PathBuf, stop: Arc<AtomicBool>, room: Arc<Room>) {
-    let mut moved_at = 0;
-    while !stop.load(Ordering::Relaxed) {
-        std::thread::park_timeout(CHECKPOINT_EVERY);
-        room.keep_reserve();
-        let length = std::fs::metadata(&log).map_or(0, |m| m.len());
-        // The file keeps its length when the log starts again at its front: `moved_at` distinguishes new content from old.
-        if length > CHECKPOINT_BYTES.max(moved_at) || (length > CHECKPOINT_BYTES && moved_at == length) {
-            let busy = db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(0));
-            if let Err(error) = busy {
-                tracing::warn!(%error, "cannot move the queue's log into the database; the log grows");
-            }
-            moved_at = length;
-        }
+/// Sends an error to operations.
+fn refuse(jobs: Vec<WriteJob>, error: &StoreError) {
+    for job in jobs {
+        let _ = job.answer.send(Err(error.clone()));
     }
 }

@@ -110,8 +110,19 @@ async fn a_restart_finds_everything_and_releases_claims() {
     assert_eq!(content.size_bytes(), 300_000);
     let settlement = Settlement { recipients: vec![(claimed[0].recipients[0].key, Disposition::Done)], ..Settlement::default() };
     store.settle(settlement, 0).await.unwrap();
-    assert_eq!(files(dir.path()), 0, "the file goes with its message");
     assert_eq!(store.totals().await.unwrap(), Default::default());
+    assert_eq!(files(dir.path()), 0, "the file goes with its message");
+}
+
+#[tokio::test]
+async fn a_claim_ends_with_its_lease() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    store.commit(vec![message(1, &small(1), &["a@x.test"], true)], 10_000).await.unwrap();
+    // The delivery that had it is gone without an outcome: the recipient comes back once, when the lease ends, and then has a new one.
+    for (now_ms, lease_ms, found) in [(9_999, 20_000, 0), (10_000, 20_000, 1), (19_999, 30_000, 0), (20_000, 30_000, 1)] {
+        assert_eq!(store.claim(lane("x.test"), now_ms, lease_ms, 10).await.unwrap().len(), found, "at {now_ms}");
+    }
 }
 
 /// The threads of the previous store end a moment after its last handle.

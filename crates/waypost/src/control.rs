@@ -11,8 +11,8 @@ use control_api::{Control, ControlError, ControlFuture, DnsInputs};
 use mail::{Domain, Mailbox, QueueId, Reply};
 use mta::settings::LiveSettings;
 use mta::{
-    Confirmation, Confirmations, ExplainRequest, Explainer, Explanation, LiveDirectory, OfflineParts, Pauses, Releaser, Server, Status,
-    Submission, Submitted, Submitter,
+    Confirmation, Confirmations, ExplainRequest, Explainer, Explanation, LiveDirectory, OfflineParts, OwnChecks, Pauses, Releaser, Server,
+    Status, Submission, Submitted, Submitter,
 };
 use net::acme::RenewalResult;
 use net::{CertificateInUse, CertificateSources, ClientTls, Clock, Resolver, TlsError};
@@ -194,6 +194,7 @@ pub struct ServerControl {
     parts: ServerParts,
     dns: DnsState,
     confirmations: Confirmations,
+    own_checks: OwnChecks,
     explainer: Explainer,
     pauses: Pauses,
     retry: Arc<dyn Fn() + Send + Sync>,
@@ -209,6 +210,7 @@ impl ServerControl {
             parts,
             dns: DnsState::default(),
             confirmations: server.confirmations(),
+            own_checks: server.own_checks(),
             explainer: server.explainer(),
             pauses: server.pauses(),
             retry: server.retrier(),
@@ -301,6 +303,10 @@ impl Control for ServerControl {
     fn check_health(&self) -> bool {
         self.parts.health.request();
         true
+    }
+
+    fn check_name(&self) -> Option<String> {
+        Some(self.own_checks.open())
     }
 
     fn dns(&self, inputs: DnsInputs) -> ControlFuture<'_, Result<DnsView, String>> {

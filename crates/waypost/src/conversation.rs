@@ -10,6 +10,9 @@ use net::{TlsProbe, TlsProbeError, TlsVersion};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+/// The EHLO name of tests of other servers.
+pub const TRIAL: &str = "trial.invalid";
+
 /// Maximum time for a connection, a handshake, and a reply.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -66,14 +69,14 @@ pub async fn secured(trial: &TlsProbe, version: TlsVersion, host: &Domain, tcp: 
     }
 }
 
-/// Sends EHLO and STARTTLS over a plain connection. Returns both replies.
-pub async fn up_to_start_tls(tcp: &mut TcpStream) -> Result<(SmtpReply, SmtpReply), String> {
+/// Sends EHLO with this name, and STARTTLS, over a plain connection. Returns both replies.
+pub async fn up_to_start_tls(tcp: &mut TcpStream, hello: &str) -> Result<(SmtpReply, SmtpReply), String> {
     let mut read = Vec::new();
     let banner = reply(tcp, &mut read).await?;
     if banner.code != 220 {
         return Err(format!("the greeting was {}", banner.text()));
     }
-    let offered = say(tcp, &mut read, "EHLO trial.invalid").await?;
+    let offered = say(tcp, &mut read, &format!("EHLO {hello}")).await?;
     let answer = say(tcp, &mut read, "STARTTLS").await?;
     Ok((offered, answer))
 }

@@ -4,7 +4,6 @@
 
 mod cli;
 mod commands;
-mod config;
 mod control;
 mod conversation;
 mod dns_facts;
@@ -20,9 +19,10 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::FromArgMatches;
 use tokio::runtime::{Builder, Runtime};
+use waypost::config;
 
-use cli::{Cli, Command};
-use commands::{demo, dns, doctor, route, send_as, sendmail, setup};
+use cli::{Cli, Command, SelftestCommand};
+use commands::{backup, demo, dns, doctor, route, selftest, send_as, sendmail, setup};
 use output::Output;
 
 /// Faster than the allocator of the C library for many small allocations on several threads, and returns memory.
@@ -71,6 +71,8 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Dns(command) => small_runtime()?.block_on(dns::run(&cli.config, command, out)),
         Command::ExplainReply(args) => commands::explain_reply(&args, out).map(|()| ExitCode::SUCCESS),
         Command::Setup(args) => small_runtime()?.block_on(setup::run(&cli.config, args, out)),
+        Command::Selftest(SelftestCommand::Sandbox) => selftest::sandbox(&cli.config, out),
+        Command::Restore(args) => backup::restore(&cli.config, &args, out),
         Command::Serve => serve::run(&cli.config).map(|()| ExitCode::SUCCESS),
         Command::SendAs(args) => small_runtime()?.block_on(send_as::run(&cli.config, args, out)),
         Command::Doctor(args) => small_runtime()?.block_on(doctor::run(&cli.config, args, out)),

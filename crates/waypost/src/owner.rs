@@ -38,19 +38,6 @@ pub fn other_than_root(data: &Path) -> Option<(Uid, Gid)> {
     (geteuid().is_root() && metadata.uid() != 0).then(|| (Uid::from_raw(metadata.uid()), Gid::from_raw(metadata.gid())))
 }
 
-/// Refuses to run the server as root on another user's data directory.
-pub fn refuse_serving(config: &Config) -> Result<()> {
-    let data = config.file.data_dir.display();
-    match other_than_root(&config.file.data_dir) {
-        Some((uid, _)) => bail!(
-            "{data} belongs to {}, who could not read files that root adds\n  hint: start the server as that user: systemctl start waypost; or, \
-             to run it as root from now on: chown -R root: {data}",
-            name(uid)
-        ),
-        None => Ok(()),
-    }
-}
-
 /// Returns the name of a user: `waypost (user ID 995)`.
 pub fn name(uid: Uid) -> String {
     match User::from_uid(uid) {

@@ -91,6 +91,13 @@ pub struct HealthView {
     pub good: Vec<HealthFinding>,
 }
 
+/// The name by which the sessions of a check mark themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct CheckName {
+    /// What the check sends as EHLO for the next minutes; the refusals of such a session are in the log only.
+    pub hello: String,
+}
+
 impl HealthView {
     /// Groups findings by cause: those of the same check, seriousness and consequence belong together.
     pub fn of(findings: Vec<HealthFinding>, checked_ms: i64) -> Self {

@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use directory::{Account, Directory};
+use futures_util::future::BoxFuture;
 use mail::{Body, Fields, ForwardPath, MailParameters, Mailbox, Notify, QueueId, Recipient, Reply, Ret, ReversePath};
 use net::{Clock, blocking, random_u32};
 use policy::{AcceptedRecipient, Client, LocalRules, LocalUser, Rules};
@@ -89,7 +90,11 @@ impl Submitter {
     }
 
     /// Accepts the message for all its recipients, or returns the reply that refuses it.
-    pub async fn submit(&self, submission: Submission) -> Result<Submitted, Reply> {
+    pub fn submit(&self, submission: Submission) -> BoxFuture<'_, Result<Submitted, Reply>> {
+        Box::pin(self.submitted(submission))
+    }
+
+    async fn submitted(&self, submission: Submission) -> Result<Submitted, Reply> {
         let user = submission.user.name.clone();
         let Shared { settings, directory, .. } = &self.pipeline.shared;
         let snapshot = Snapshot { settings: settings.load_full(), directory: directory.refreshed().await };

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use mail::{Body, Mailbox, QueueId, ReversePath};
 use net::{Clock, random_u32};
 use store::{ListFilter, Message, NewMessage, NewRecipient, Store, StoreError};
@@ -32,7 +33,11 @@ impl Releaser {
     ///
     /// # Errors
     /// [`StoreError::NotFound`] if no such message is held.
-    pub async fn release(&self, id: QueueId, as_wrapped: bool) -> Result<QueueId, StoreError> {
+    pub fn release(&self, id: QueueId, as_wrapped: bool) -> BoxFuture<'_, Result<QueueId, StoreError>> {
+        Box::pin(self.released(id, as_wrapped))
+    }
+
+    async fn released(&self, id: QueueId, as_wrapped: bool) -> Result<QueueId, StoreError> {
         let now_ms = self.shared.clock.now_ms();
         let expires_ms = self.shared.settings.load().schedule.expires_ms(now_ms);
         if !as_wrapped {

@@ -168,7 +168,7 @@ fn read(whole: &[u8], directory: &Directory) -> ParsedDsn {
     }
     // The rest of that header section is the message as we received it, below the fields that we added.
     for line in lines.take_while(|line| !line.trim().is_empty()) {
-        let name = line.split(':').next().unwrap_or_default();
+        let Some((name, _)) = line.split_once(':') else { continue };
         if SENDERS_OWN.iter().any(|own| own.eq_ignore_ascii_case(name)) {
             read.original.push_str(line);
             read.original.push_str("\r\n");
@@ -198,9 +198,7 @@ fn action(word: &str) -> Option<DsnAction> {
 }
 
 fn code(text: &str) -> Option<EnhancedCode> {
-    let mut parts = text.split([' ', '(']).next()?.splitn(3, '.');
-    let (class, subject, detail) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-    matches!(class, 2 | 4 | 5).then_some(EnhancedCode(class, subject, detail))
+    EnhancedCode::parse(text.split([' ', '(']).next()?)
 }
 
 #[cfg(test)]
@@ -226,6 +224,59 @@ mod tests {
         assert_eq!(read.original, "From: her@foreign.test\r\nSubject: hi\r\n\r\n");
         assert!(!is_report(b"From: foo@inbox.test\r\nContent-Type: text/plain; multipart/report\r\n\r\n"));
         assert_eq!((code("5.1.1"), code("9.1.1"), code("5.1"), code("x")), (Some(EnhancedCode(5, 1, 1)), None, None, None));
+        assert_eq!((code("5.65535.1"), code("5.+1.1")), (None, None), "our DSN repeats it");
+    }
+
+    /// What a fuzzer does to the octets of a DSN; the crate of the other targets sees only what is public.
+    #[test]
+    fn any_octets_give_the_senders_own_fields_and_a_code_that_may_be_written() {
+        let directory = Directory::new(Contents {
+            domains: vec![HostedDomain { name: "example.test".parse().unwrap(), enabled: true }],
+            ..Contents::default()
+        });
+        let pieces: [&[u8]; 20] = [
+            b"\r\n",
+            b"\r\n\r\n",
+            b"Content-Type: multipart/report; report-type=delivery-status",
+            b"From: MAILER-DAEMON",
+            b"Action: failed",
+            b"Status: ",
+            b"5.1.1",
+            b"99999.",
+            b"+1",
+            b" 550-",
+            b"#5.7.26",
+            b"Delivered-To: me@example.test",
+            b"From: ",
+            b" Subject:",
+            b"To:",
+            b"Received: x",
+            b"\xff",
+            b"\xc3\xa9",
+            b"(",
+            b":",
+        ];
+        let mut seed = 7u64;
+        let mut random = move |below: usize| {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            usize::try_from(seed >> 1).unwrap() % below
+        };
+        for _ in 0..20_000 {
+            let octets: Vec<u8> = (0..random(30)).flat_map(|_| pieces[random(20)].to_vec()).collect();
+            let _ = is_report(&octets);
+            let read = read(&octets, &directory);
+            let status = read.best_status().to_string();
+            assert!(status.split('.').all(|number| number.len() <= 3), "{status} of {:?}", String::from_utf8_lossy(&octets));
+            let is_own =
+                |line: &str| line.split_once(':').is_some_and(|(name, _)| SENDERS_OWN.iter().any(|own| own.eq_ignore_ascii_case(name)));
+            assert!(
+                read.original.ends_with("\r\n") && read.original.lines().all(|line| line.is_empty() || is_own(line)),
+                "{:?}",
+                read.original
+            );
+        }
     }
 
     #[test]

@@ -58,6 +58,8 @@ pub(crate) struct Connection {
     pub address: Option<IpAddr>,
     /// TLS version and suite.
     pub tls: Option<String>,
+    /// Why there is no TLS, where it was tried.
+    pub plaintext: Option<String>,
     /// How the host was authenticated.
     pub verified: Option<&'static str>,
     /// Messages sent over it.

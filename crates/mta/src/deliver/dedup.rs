@@ -30,7 +30,8 @@ impl Fingerprint {
         let recipient = &new.recipients.first()?.recipient_key();
         let sender = new.message.reverse_path.to_bare();
         let body = content.get(header_len(content)..).unwrap_or_default();
-        let digest = net::sha256(&[id.value, field("Date"), field("From"), sender.as_bytes(), recipient.as_bytes(), body]);
+        let body = net::process_digest(body);
+        let digest = net::sha256(&[id.value, field("Date"), field("From"), sender.as_bytes(), recipient.as_bytes(), &body]);
         digest.first_chunk::<16>().map(|half| Self(*half))
     }
 }

@@ -120,7 +120,8 @@ pub(crate) fn delivered_late(shared: &Shared, tried: Tried<'_>, delivered: &Deli
 
 fn accepted_event(shared: &Shared, kind: EventKind, tried: &Tried<'_>, delivered: &Delivered, reply: &str) -> Event {
     let event = tried.event(shared, kind).host(delivered.host.as_str()).reply(one_line_at_most(reply, REPLY_MAX_CHARS));
-    event.fact(Fact::Attempt, tried.attempts + 1).maybe(Fact::Tls, delivered.tls.as_deref()).maybe(Fact::Verified, delivered.verified)
+    let event = event.fact(Fact::Attempt, tried.attempts + 1).maybe(Fact::Tls, delivered.tls.as_deref());
+    event.maybe(Fact::Plaintext, delivered.plaintext.as_deref()).maybe(Fact::Verified, delivered.verified)
 }
 
 /// Logs a permanent failure.

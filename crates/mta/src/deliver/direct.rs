@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use mail::{Domain, Mailbox, QueueId};
 use net::random_u32;
 use store::{Claimed, ClaimedRecipient, Flow, NewMessage, RecipientKey};
@@ -23,7 +24,11 @@ impl DirectSender {
     ///
     /// # Errors
     /// Why it was not accepted, in words.
-    pub async fn send(&self, host: &Domain, to: &Mailbox, subject: &str, text: &str) -> Result<String, String> {
+    pub fn send<'a>(&'a self, host: &'a Domain, to: &'a Mailbox, subject: &'a str, text: &'a str) -> BoxFuture<'a, Result<String, String>> {
+        Box::pin(self.sent(host, to, subject, text))
+    }
+
+    async fn sent(&self, host: &Domain, to: &Mailbox, subject: &str, text: &str) -> Result<String, String> {
         let settings = self.0.shared().settings.load_full();
         let route = settings.delivery.routes.iter().find(|route| route.host == *host && route.maildir.is_none());
         let plan = fixed_plan(route.ok_or_else(|| format!("there is no [[route]] with host = \"{host}\""))?, Flow::Report);

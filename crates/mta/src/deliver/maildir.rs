@@ -44,7 +44,7 @@ async fn deliver_one(
     let written = write(&directory, &name, &header, content).await;
     written.map_err(|error| trouble(&directory, &error))?;
     let reply = Reply::new(250, (2, 0, 0), "in the mailbox");
-    Ok(Delivered { reply, host: host.clone(), tls: None, verified: None, dsn_passed_on: false })
+    Ok(Delivered { reply, host: host.clone(), tls: None, plaintext: None, verified: None, dsn_passed_on: false })
 }
 
 async fn write(directory: &Path, name: &str, header: &[u8], content: &Content) -> io::Result<()> {

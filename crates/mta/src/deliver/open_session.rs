@@ -26,6 +26,9 @@ use crate::support::stream::Stream;
 /// Timeout for a TLS handshake.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(60);
 
+/// Maximum characters of the reason why mail is sent without TLS.
+const PLAINTEXT_MAX_CHARS: usize = 200;
+
 /// Everything that decides how a session with a host is opened.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SessionOpener<'a> {
@@ -86,25 +89,28 @@ impl SessionOpener<'_> {
                 if left_ms > 0 {
                     return Err(stripped(host, &error.into_trouble(host), left_ms));
                 }
-                self.without_tls(peer).await
+                self.without_tls(peer, "the host offers no TLS any more".into()).await
             }
             Err(OpenError::Tls(error, _)) if is_opportunistic && !is_wanted => {
                 tracing::info!(%host, error, "opportunistic TLS failed; continuing without TLS");
-                self.without_tls(peer).await
+                self.without_tls(peer, format!("TLS failed: {error}")).await
             }
             Ok(connection) => {
                 if is_opportunistic && connection.tls.is_some() {
                     self.connector.tls_history.record_offer(host, now_ms);
                 }
-                Ok(connection)
+                let plaintext = (is_opportunistic && connection.tls.is_none()).then(|| "the host offers no TLS".to_owned());
+                Ok(Connection { plaintext, ..connection })
             }
             Err(error) => Err(error.into_trouble(host)),
         }
     }
 
-    async fn without_tls(self, peer: SocketAddr) -> Result<Connection, Trouble> {
+    async fn without_tls(self, peer: SocketAddr, why: String) -> Result<Connection, Trouble> {
         let tcp = self.redial(peer).await?;
-        SessionOpener { policy: None, ..self }.greet(TlsMode::Never, tcp).await.map_err(|e| e.into_trouble(&self.hop.host))
+        let opened = SessionOpener { policy: None, ..self }.greet(TlsMode::Never, tcp).await;
+        let plaintext = Some(mail::one_line_at_most(&why, PLAINTEXT_MAX_CHARS));
+        opened.map(|connection| Connection { plaintext, ..connection }).map_err(|e| e.into_trouble(&self.hop.host))
     }
 
     async fn redial(self, peer: SocketAddr) -> Result<Tcp, Trouble> {
@@ -176,6 +182,7 @@ impl SessionOpener<'_> {
                             session,
                             host,
                             tls: description,
+                            plaintext: None,
                             verified,
                             address: None,
                             messages: 0,

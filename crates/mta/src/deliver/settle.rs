@@ -42,12 +42,26 @@ pub(crate) async fn set_aside(outbound: &Outbound, mut job: Job, reason: &str) {
     delivery_log::set_aside(outbound.shared(), &job, reason);
     let aside = |r: &ClaimedRecipient| (r.key, Disposition::SetAside { reason: reason.to_owned() });
     let settlement = Settlement { recipients: job.claimed.recipients.iter().map(aside).collect(), ..Settlement::default() };
-    write(outbound, settlement).await;
+    write(outbound, settlement, Haste::AtOnce).await;
     outbound.window.release(&job);
 }
 
+/// When a settlement has to be on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Haste {
+    /// The connection has more to do.
+    AtOnce,
+    /// No other message waits for the connection: the settlement may share a sync with the next message that arrives.
+    BesideOthers,
+}
+
 /// Settles one job, or passes its outcome to the waiter.
-pub(crate) async fn settle(outbound: &Outbound, mut job: Job, mut results: Outcomes) {
+pub(crate) async fn settle(outbound: &Outbound, job: Job, results: Outcomes) {
+    settle_in(outbound, job, results, Haste::AtOnce).await;
+}
+
+/// Settles one job, or passes its outcome to the waiter.
+pub(crate) async fn settle_in(outbound: &Outbound, mut job: Job, mut results: Outcomes, haste: Haste) {
     let shared = outbound.shared();
     let _hold = outbound.closing.hold();
     clock_step::check(outbound).await;
@@ -97,7 +111,7 @@ pub(crate) async fn settle(outbound: &Outbound, mut job: Job, mut results: Outco
         settlement.follow.extend(reports(&outbound.outbox, &job.claimed.message, content.as_ref(), reported).await);
     }
     let has_more = !settlement.follow.is_empty() || settlement.recipients.iter().any(|(_, d)| matches!(d, Disposition::Deferred { .. }));
-    write(outbound, settlement).await;
+    write(outbound, settlement, haste).await;
     outbound.window.release(&job);
     if has_more {
         outbound.outbox.wake.wake();
@@ -209,10 +223,15 @@ async fn content(store: &Store, job: &Job) -> Option<Content> {
     }
 }
 
-async fn write(outbound: &Outbound, settlement: Settlement) {
+async fn write(outbound: &Outbound, settlement: Settlement, haste: Haste) {
     let Shared { store, clock, .. } = outbound.shared();
     loop {
-        match store.settle(settlement.clone(), lease_ms(clock.now_ms())).await {
+        let (settlement, lease_ms) = (settlement.clone(), lease_ms(clock.now_ms()));
+        let written = match haste {
+            Haste::AtOnce => store.settle(settlement, lease_ms).await,
+            Haste::BesideOthers => store.settle_beside(settlement, lease_ms).await,
+        };
+        match written {
             Ok(()) => return,
             Err(store::StoreError::Closed) => return,
             Err(error) => {

@@ -22,6 +22,8 @@ pub(crate) struct Delivered {
     pub host: mail::Domain,
     /// TLS version and suite.
     pub tls: Option<String>,
+    /// Why there was no TLS, where it was tried.
+    pub plaintext: Option<String>,
     /// How the host was authenticated: `dane`, `mta-sts`, `certificate`, `pin`.
     pub verified: Option<&'static str>,
     /// Whether the next hop sends the requested DSNs.
@@ -207,8 +209,9 @@ fn finished(connection: &Connection, outcome: Outcome) -> Attempt {
         .into_iter()
         .map(|result| match result {
             Ok(reply) => {
-                let (host, tls, verified) = (connection.host.clone(), connection.tls.clone(), connection.verified);
-                Ok(Delivered { reply, host, tls, verified, dsn_passed_on: outcome.dsn_passed_on })
+                let Connection { host, tls, plaintext, verified, .. } = connection;
+                let (host, tls, plaintext, verified) = (host.clone(), tls.clone(), plaintext.clone(), *verified);
+                Ok(Delivered { reply, host, tls, plaintext, verified, dsn_passed_on: outcome.dsn_passed_on })
             }
             Err(reply) => Err(refusal(&reply, scope, outcome.refused_at == Some(Stage::Local), connection)),
         })

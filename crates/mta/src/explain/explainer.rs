@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use net::{ClientTls, Clock, Network, Resolver};
 use store::Store;
 
@@ -94,7 +95,11 @@ impl Explainer {
     }
 
     /// Explains a message.
-    pub async fn explain(&self, request: ExplainRequest) -> Explanation {
+    pub fn explain(&self, request: ExplainRequest) -> BoxFuture<'_, Explanation> {
+        Box::pin(self.explained(request))
+    }
+
+    async fn explained(&self, request: ExplainRequest) -> Explanation {
         let snapshot = Snapshot { settings: self.shared.settings.load_full(), directory: self.shared.directory.refreshed().await };
         let question = Question::of(self, request).await;
         let mut explanation = Explanation {

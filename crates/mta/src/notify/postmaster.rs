@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use events::{Event, EventKind, Fact};
+use futures_util::future::BoxFuture;
 use mail::{Mailbox, QueueId};
 use net::random_u32;
 use store::{StoreError, Unnoticed};
@@ -61,7 +62,11 @@ pub struct Postmaster(pub(crate) Outbox);
 
 impl Postmaster {
     /// Queues a message; false if no postmaster is configured. Lines of the text end with LF.
-    pub async fn notify(&self, subject: &str, text: &str) -> Result<bool, StoreError> {
+    pub fn notify<'a>(&'a self, subject: &'a str, text: &'a str) -> BoxFuture<'a, Result<bool, StoreError>> {
+        Box::pin(self.notified(subject, text))
+    }
+
+    async fn notified(&self, subject: &str, text: &str) -> Result<bool, StoreError> {
         let Outbox { shared: Shared { settings, store, clock, .. }, wake, .. } = &self.0;
         let settings = settings.load_full();
         let Some(postmaster) = &settings.postmaster else { return Ok(false) };

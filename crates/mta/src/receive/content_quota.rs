@@ -19,6 +19,12 @@ const BEGUN_BYTES: usize = 4 * 1024;
 /// Octets that a large content uses besides its front: the piece being written to its file.
 const PIECE_BYTES: usize = 256 * 1024;
 
+/// Maximum size of a content that may stay in memory, in octets.
+const LARGE_MAX_BYTES: usize = 8 << 20;
+
+/// Large contents stay in memory only while no more than this part of it is used, so that they delay no small one.
+const LARGE_PART: usize = 3;
+
 /// Maximum time that content waits for memory before it is deferred.
 const ROOM_WAIT: Duration = Duration::from_secs(5);
 
@@ -60,7 +66,7 @@ impl ContentQuota {
     /// Opens a content; `None` if there is no memory in time. `all_bytes` is the maximum for all contents.
     pub async fn open(&self, who: RankedClient, all_bytes: usize, spool: impl FnOnce() -> Spool) -> Option<ArrivingContent> {
         let mut held = CountedMemory { room: self.0.clone(), who, bytes: 0 };
-        held.grow_to(BEGUN_BYTES, all_bytes).await.then(|| ArrivingContent { spool: spool(), held, size_bytes: 0, all_bytes })
+        held.grow_to(BEGUN_BYTES, all_bytes).await.then(|| ArrivingContent { spool: spool(), held, size_bytes: 0, all_bytes, stays: false })
     }
 }
 
@@ -71,22 +77,42 @@ pub(crate) struct ArrivingContent {
     held: CountedMemory,
     size_bytes: usize,
     all_bytes: usize,
+    /// It stays in memory while there is room, even if it is large.
+    stays: bool,
 }
 
 impl ArrivingContent {
+    /// Keeps it in memory as long as there is room, since it will probably not be queued.
+    #[must_use]
+    pub fn staying_in_memory(mut self) -> Self {
+        self.spool = self.spool.in_memory_up_to(LARGE_MAX_BYTES);
+        self.stays = true;
+        self
+    }
+
     /// Stores the next octets. Unusable after an error.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), NotKept> {
         self.size_bytes = self.size_bytes.saturating_add(bytes.len());
-        let in_memory = if self.size_bytes <= ROW_MAX_BYTES { self.size_bytes } else { ROW_MAX_BYTES + PIECE_BYTES };
+        if self.stays && self.size_bytes > ROW_MAX_BYTES && !self.has_room_to_stay() {
+            self.stays = false;
+            self.spool.leave_memory().await?;
+            self.held.shrink_to(ROW_MAX_BYTES + PIECE_BYTES);
+        }
+        let in_memory = if self.stays || self.size_bytes <= ROW_MAX_BYTES { self.size_bytes } else { ROW_MAX_BYTES + PIECE_BYTES };
         if !self.held.grow_to(in_memory.max(BEGUN_BYTES), self.all_bytes).await {
             return Err(NotKept::NoRoom);
         }
         Ok(self.spool.write(bytes).await?)
     }
 
-    /// Completes the content; only its front remains in memory.
+    fn has_room_to_stay(&mut self) -> bool {
+        let more = self.size_bytes.saturating_sub(self.held.bytes);
+        self.size_bytes <= LARGE_MAX_BYTES && (more == 0 || self.held.take(more, self.all_bytes / LARGE_PART))
+    }
+
+    /// Completes the content; of one in a file, only its front remains in memory.
     pub fn into_spool(mut self) -> (Spool, CountedMemory) {
-        self.held.shrink_to(self.size_bytes.min(ROW_MAX_BYTES));
+        self.held.shrink_to(if self.stays { self.size_bytes } else { self.size_bytes.min(ROW_MAX_BYTES) });
         (self.spool, self.held)
     }
 }
@@ -130,6 +156,9 @@ impl CountedMemory {
 
     fn shrink_to(&mut self, bytes: usize) {
         let less = self.bytes.saturating_sub(bytes);
+        if less == 0 {
+            return;
+        }
         self.bytes -= less;
         self.room.shares().give_back(self.who, less);
         self.room.freed.notify_waiters();
@@ -216,5 +245,27 @@ mod tests {
         assert_eq!(total(), ROW_MAX_BYTES);
         drop(held);
         assert_eq!(total(), 0);
+    }
+
+    #[tokio::test]
+    async fn large_content_leaves_memory_when_room_runs_short() {
+        let stage = Stage::new();
+        let total = || stage.arriving.0.shares().total();
+        let mut stayed = 0;
+        for n in 0..8 {
+            let mut one = stage.open(Rank::Known, &format!("192.0.2.{n}"), n).await.unwrap().staying_in_memory();
+            for _ in 0..6 {
+                one.write(&vec![b'x'; 100_000]).await.unwrap();
+            }
+            let (spool, held) = one.into_spool();
+            let content = spool.finish().await.unwrap();
+            assert_eq!(held.bytes, content.front().len(), "what is in memory is counted");
+            stayed += usize::from(content.front().len() == 600_000);
+            std::mem::forget(held);
+        }
+        assert!((2..=4).contains(&stayed) && total() <= ALL_BYTES / LARGE_PART + 8 * ROW_MAX_BYTES, "{stayed} stayed: {}", total());
+        let mut huge = stage.open(Rank::Account, "203.0.113.1", 99).await.unwrap().staying_in_memory();
+        huge.write(&vec![b'x'; LARGE_MAX_BYTES + 1]).await.unwrap();
+        assert!(huge.held.bytes <= ROW_MAX_BYTES + PIECE_BYTES);
     }
 }

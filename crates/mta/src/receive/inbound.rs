@@ -14,6 +14,8 @@ use crate::deliver::breakers::Breakers;
 use crate::receive::auth::authenticator::Authenticator;
 use crate::receive::content_quota::ContentQuota;
 use crate::receive::known_networks::KnownNetworks;
+use crate::receive::own_checks::OwnChecks;
+use crate::receive::pressure::Pressure;
 use crate::support::shutdown::Closing;
 
 /// What a session may use.
@@ -31,8 +33,12 @@ pub(crate) struct Inbound {
     pub tls: Option<ServerTls>,
     /// Memory for incoming content.
     pub arriving: ContentQuota,
+    /// Whether the server is under stress.
+    pub pressure: Pressure,
     /// Networks that have used the server before.
     pub known: KnownNetworks,
+    /// The names of the server's own checks.
+    pub own_checks: OwnChecks,
     /// DSNs, by return address.
     pub bounces: HourlyLimit,
     /// The circuit breakers, which know the mailboxes that accept nothing now.

@@ -105,6 +105,12 @@ impl Sessions {
         self.0.lock().shares.total()
     }
 
+    /// Whether unknown clients use most of their share.
+    pub fn is_crowded(&self, limits: &Limits) -> bool {
+        let counts = self.0.lock();
+        [Rank::Stranger, Rank::Newcomer].into_iter().any(|rank| counts.shares.is_crowded(rank, limits.sessions))
+    }
+
     /// Number of open sessions of each kind of listener.
     pub fn by_kind(&self) -> [(&'static str, usize); 4] {
         let counts = self.0.lock();
@@ -172,7 +178,11 @@ async fn session(tcp: Tcp, peer: SocketAddr, kind: ListenerKind, sessions: Sessi
     let client = peer.ip().to_canonical();
     let limits = inbound.shared.settings.load().limits.clone();
     let who = inbound.known.claimant(client, kind, inbound.shared.clock.now_ms());
-    let (place, refusal) = match sessions.enter(who, kind, &limits) {
+    let entered = match inbound.pressure.is_over_budget() && who.rank != Rank::Account {
+        true => Err(Reply::new(421, (4, 3, 2), "the server is short of memory; try again later")),
+        false => sessions.enter(who, kind, &limits),
+    };
+    let (place, refusal) = match entered {
         Ok(place) => (Some(place), None),
         Err(reply) => (None, Some(reply)),
     };
@@ -187,7 +197,7 @@ async fn session(tcp: Tcp, peer: SocketAddr, kind: ListenerKind, sessions: Sessi
         if refusal.is_some() {
             return;
         }
-        match Box::pin(handshake(tcp, client, kind, &inbound)).await {
+        match Box::pin(handshake(tcp, Party::unknown(client, kind), &inbound)).await {
             Some((stream, secured)) => (stream, Some(secured)),
             None => return,
         }

@@ -7,6 +7,8 @@ pub mod content_quota;
 pub mod inbound;
 pub mod known_networks;
 pub mod listen;
+pub mod own_checks;
+pub mod pressure;
 pub mod rcpt;
 pub mod sender;
 pub mod session;

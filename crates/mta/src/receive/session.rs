@@ -127,7 +127,9 @@ impl SessionDriver {
             self.flush().await?;
             let deadline = self.deadline(&mut patience);
             let look = if self.who.rank.is_unknown() { deadline.min(now() + LOOK_EVERY) } else { deadline };
-            match self.read(look, &mut closing).await? {
+            let read = self.read(look, &mut closing).await?;
+            self.session.tighten(self.is_stressed());
+            match read {
                 ReadOutcome::Some => {}
                 ReadOutcome::Late if now() < self.deadline(&mut patience) => {}
                 ReadOutcome::End => return Ok(()),
@@ -153,6 +155,11 @@ impl SessionDriver {
         Ok(())
     }
 
+    /// Whether this client gets less time and fewer errors.
+    fn is_stressed(&self) -> bool {
+        self.who.rank.is_unknown() && self.inbound.pressure.is_stressed()
+    }
+
     fn deadline(&self, patience: &mut ClientTimeouts) -> Instant {
         let settings = self.inbound.shared.settings.load();
         let is_account = self.session.identity().is_some();
@@ -160,7 +167,7 @@ impl SessionDriver {
             commands: self.session.commands(),
             content_bytes: self.session.in_content().then(|| self.session.received_bytes()),
             is_account,
-            is_crowded: !is_account && self.place.as_ref().is_some_and(|place| place.is_crowded(&settings.limits)),
+            is_crowded: !is_account && (self.is_stressed() || self.place.as_ref().is_some_and(|place| place.is_crowded(&settings.limits))),
         };
         patience.deadline(position, &settings.limits, now())
     }
@@ -214,7 +221,7 @@ impl SessionDriver {
     async fn start_tls(&mut self) -> Result<(), ConnectionLost> {
         self.flush().await?;
         let tcp = self.stream.take().and_then(Stream::into_plain).ok_or(ConnectionLost)?;
-        let (stream, secured) = handshake(tcp, self.client, self.kind, &self.inbound).await.ok_or(ConnectionLost)?;
+        let (stream, secured) = handshake(tcp, self.party(), &self.inbound).await.ok_or(ConnectionLost)?;
         self.stream = Some(stream);
         self.session.tls_established(TlsInfo { description: secured.description.clone() });
         self.secured = Some(Box::new(secured));
@@ -272,6 +279,7 @@ impl SessionDriver {
             hello: session.hello(),
             login: session.identity(),
             reverse_path: session.reverse_path(),
+            is_own_check: session.hello().is_some_and(|hello| self.inbound.own_checks.is_own(hello)),
             ..Party::unknown(self.client, self.kind)
         }
     }
@@ -286,7 +294,18 @@ impl SessionDriver {
         if self.spool.is_none() {
             return self.refuse_content(too_much_content());
         }
+        if self.is_for_cut_through() {
+            self.spool = self.spool.take().map(ArrivingContent::staying_in_memory);
+        }
         self.session.accept_data();
+    }
+
+    /// Whether the message is probably handed to its targets, so that nothing of it need be on disk.
+    fn is_for_cut_through(&self) -> bool {
+        let is_alias = |accepted: &AcceptedRecipient| matches!(accepted, AcceptedRecipient::Alias { .. });
+        self.session.identity().is_none()
+            && self.inbound.shared.settings.load().forward.cut_through
+            && self.session.recipients().all(is_alias)
     }
 
     async fn content(&mut self, bytes: &[u8]) {

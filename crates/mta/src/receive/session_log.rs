@@ -1,7 +1,7 @@
 //! Logs what is refused before there is a message, and records it as events.
 //!
 //! Invariant: log line and event take their words from one [`EventKind`]; a client that is refused over and over makes one event each time, so that
-//! their readers bound them.
+//! their readers bound them. A check of our own is logged and makes none.
 
 use std::net::IpAddr;
 
@@ -23,12 +23,21 @@ pub(super) struct Party<'a> {
     pub hello: Option<&'a str>,
     pub login: Option<&'a str>,
     pub reverse_path: Option<&'a ReversePath>,
+    /// Whether it is a check of this server's own ([`crate::receive::own_checks`]).
+    pub is_own_check: bool,
 }
 
 impl Party<'_> {
     /// A client that has said nothing.
     pub fn unknown(client: IpAddr, kind: ListenerKind) -> Self {
-        Self { client, kind, hello: None, login: None, reverse_path: None }
+        Self { client, kind, hello: None, login: None, reverse_path: None, is_own_check: false }
+    }
+
+    /// Records what a stranger was refused, but not what a check of our own was.
+    fn record(&self, shared: &Shared, make: impl FnOnce() -> Event) {
+        if !self.is_own_check {
+            shared.events.record_with(make);
+        }
     }
 
     fn event(&self, shared: &Shared, kind: EventKind) -> Event {
@@ -50,7 +59,7 @@ pub(super) fn connection_refused(shared: &Shared, party: Party<'_>, reply: &Repl
 pub(super) fn tls_failed(shared: &Shared, party: Party<'_>, error: &dyn std::error::Error) {
     let kind = EventKind::TlsFailed;
     tracing::info!(client = %party.client, %error, "{}", kind.words());
-    shared.events.record_with(|| party.event(shared, kind).reason(Some(one_line_at_most(&error.to_string(), HELLO_MAX_CHARS))));
+    party.record(shared, || party.event(shared, kind).reason(Some(one_line_at_most(&error.to_string(), HELLO_MAX_CHARS))));
 }
 
 /// Logs a refused MAIL.
@@ -63,7 +72,7 @@ pub(super) fn sender_refused(shared: &Shared, party: Party<'_>, reply: &Reply) {
 pub(super) fn recipient_refused(shared: &Shared, party: Party<'_>, to: &str, reply: &Reply) {
     let kind = EventKind::RecipientRefused;
     log_refused(kind, party, &format!("<{to}>"), reply);
-    shared.events.record_with(|| party.event(shared, kind).to(to).reply(reply));
+    party.record(shared, || party.event(shared, kind).to(to).reply(reply));
 }
 
 /// Logs a DATA or BDAT that was refused for now.
@@ -95,7 +104,7 @@ pub(super) fn content_not_stored(shared: &Shared, party: Party<'_>, id: mail::Qu
 
 fn refused(shared: &Shared, kind: EventKind, party: Party<'_>, about: &str, reply: &Reply) {
     log_refused(kind, party, about, reply);
-    shared.events.record_with(|| party.event(shared, kind).reply(reply));
+    party.record(shared, || party.event(shared, kind).reply(reply));
 }
 
 fn log_refused(kind: EventKind, party: Party<'_>, about: &str, reply: &Reply) {

@@ -2,7 +2,6 @@
 //!
 //! RFC 8446, RFC 9266 s.3 (tls-exporter), RFC 5929 s.4 (tls-server-end-point). Invariant: a slow handshake ends in time.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use net::{Service, Tcp};
@@ -12,6 +11,9 @@ use crate::receive::inbound::Inbound;
 use crate::receive::session_log::{self, Party};
 use crate::settings::ListenerKind;
 use crate::support::stream::Stream;
+
+/// Maximum duration of a handshake under stress.
+const STRESSED: Duration = Duration::from_secs(10);
 
 /// The TLS of a session.
 #[derive(Debug, Clone, Default)]
@@ -25,10 +27,11 @@ pub(crate) struct TlsSession {
 }
 
 /// Performs the handshake; `None` if it fails, which is logged.
-pub(crate) async fn handshake(tcp: Tcp, client: IpAddr, kind: ListenerKind, inbound: &Inbound) -> Option<(Stream, TlsSession)> {
+pub(super) async fn handshake(tcp: Tcp, party: Party<'_>, inbound: &Inbound) -> Option<(Stream, TlsSession)> {
     let tls = inbound.tls.as_ref()?;
     let limit = Duration::from_secs(inbound.shared.settings.load().limits.handshake_timeout_s);
-    let service = if kind == ListenerKind::ByCertificate { Service::ByCertificate } else { Service::Smtp };
+    let limit = if inbound.pressure.is_stressed() { limit.min(STRESSED) } else { limit };
+    let service = if party.kind == ListenerKind::ByCertificate { Service::ByCertificate } else { Service::Smtp };
     match tokio::time::timeout(limit, tls.acceptor(service).accept(tcp)).await.ok()? {
         Ok(accepted) => {
             let connection = accepted.stream.get_ref().1;
@@ -40,7 +43,7 @@ pub(crate) async fn handshake(tcp: Tcp, client: IpAddr, kind: ListenerKind, inbo
             Some((Stream::Tls(Box::new(accepted.stream.into())), secured))
         }
         Err(error) => {
-            session_log::tls_failed(&inbound.shared, Party::unknown(client, kind), &error);
+            session_log::tls_failed(&inbound.shared, party, &error);
             None
         }
     }

@@ -5,6 +5,7 @@
 
 use bytes::{Bytes, BytesMut};
 use mail::empty_line_end;
+use store::content::ROW_MAX_BYTES;
 use store::{Content, StoreError};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -56,7 +57,7 @@ impl AsRef<[u8]> for Whole<'_> {
 impl LargeContents {
     /// Loads a content; a large one waits for room first.
     pub async fn load(&self, content: &Content, origin: ContentOrigin) -> Result<Whole<'_>, StoreError> {
-        if is_in_memory(content) {
+        if content.size_bytes() <= ROW_MAX_BYTES as u64 {
             return Ok(Whole { bytes: content.front().clone(), _room: None });
         }
         let (room, all_kib) = match origin {
@@ -67,6 +68,9 @@ impl LargeContents {
         let size_kib = u32::try_from(content.size_bytes().div_ceil(1024).saturating_mul(2)).unwrap_or(all_kib).min(all_kib);
         // An error would mean a closed semaphore; it is never closed.
         let room = room.acquire_many(size_kib).await.ok();
+        if is_in_memory(content) {
+            return Ok(Whole { bytes: content.front().clone(), _room: room });
+        }
         let mut bytes = BytesMut::with_capacity(usize::try_from(content.size_bytes()).unwrap_or(0));
         let mut reader = content.read().await?;
         while let Some(piece) = reader.next().await? {

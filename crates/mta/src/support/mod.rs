@@ -11,6 +11,7 @@ pub mod limits;
 pub mod networks;
 pub mod panic_edge;
 pub mod phrase;
+pub mod process_memory;
 pub mod shutdown;
 pub mod state_file;
 pub mod stream;

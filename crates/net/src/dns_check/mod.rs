@@ -13,6 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use dns_plan::{Answer, Answers, Data, Finding, PlannedRecord, Question, RecordType, Source, compare, questions};
+use futures_util::future::BoxFuture;
 use hickory_resolver::proto::rr::RecordType as Type;
 use hickory_resolver::system_conf::read_system_conf;
 use tokio::sync::Semaphore;
@@ -65,7 +66,11 @@ struct CheckRun {
 
 impl DnsCheck {
     /// Looks up the plan's records, and compares.
-    pub async fn run(&self, plan: &[PlannedRecord]) -> Result<DnsChecked, DnsCheckError> {
+    pub fn run<'a>(&'a self, plan: &'a [PlannedRecord]) -> BoxFuture<'a, Result<DnsChecked, DnsCheckError>> {
+        Box::pin(self.checked(plan))
+    }
+
+    async fn checked(&self, plan: &[PlannedRecord]) -> Result<DnsChecked, DnsCheckError> {
         let mut run = CheckRun::new(self).await?;
         let first = questions(plan);
         run.find_zones(&first).await;
@@ -88,11 +93,13 @@ impl DnsCheck {
     }
 
     /// The zone of a name, and its servers.
-    pub async fn zone_of(&self, name: &str) -> Result<Option<(String, Vec<IpAddr>)>, DnsCheckError> {
-        let run = CheckRun::new(self).await?;
-        let Some(zone) = run.zone(name).await else { return Ok(None) };
-        let servers = run.servers_of(&zone).await;
-        Ok(Some((zone, servers)))
+    pub fn zone_of<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<(String, Vec<IpAddr>)>, DnsCheckError>> {
+        Box::pin(async move {
+            let run = CheckRun::new(self).await?;
+            let Some(zone) = run.zone(name).await else { return Ok(None) };
+            let servers = run.servers_of(&zone).await;
+            Ok(Some((zone, servers)))
+        })
     }
 }
 

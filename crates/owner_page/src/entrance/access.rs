@@ -20,7 +20,7 @@ pub(super) fn kind(path: &str) -> PathKind {
     let is_token = |rest: &str| !rest.is_empty() && !rest.contains('/');
     match path {
         "/preferences" => PathKind::Open,
-        "/login" | "/login/code" => PathKind::Entrance,
+        "/login" | "/login/code" | "/login/code/passkey" | "/login/passkey" => PathKind::Entrance,
         path if path.starts_with("/assets/") => PathKind::Open,
         path if path.strip_prefix("/login/link/").is_some_and(is_token) => PathKind::Entrance,
         path if path.strip_prefix("/invitation/").is_some_and(is_token) => PathKind::Entrance,
@@ -45,7 +45,16 @@ mod tests {
 
     #[test]
     fn only_the_entrance_is_open() {
-        for path in ["/assets/app.css", "/preferences", "/login", "/login/code", "/login/link/abc", "/invitation/abc"] {
+        for path in [
+            "/assets/app.css",
+            "/preferences",
+            "/login",
+            "/login/passkey",
+            "/login/code",
+            "/login/code/passkey",
+            "/login/link/abc",
+            "/invitation/abc",
+        ] {
             assert_ne!(kind(path), PathKind::Inside, "{path}");
         }
         for path in [

@@ -15,6 +15,7 @@ use mta::LoginRefused;
 use serde::Deserialize;
 
 use super::login::refusal;
+use super::passkeys::{get_form, site};
 use super::{Admitted, Entrance, error, page, session_cookie, unavailable};
 use crate::api::Problem;
 use crate::screen::Frame;
@@ -25,7 +26,7 @@ pub(super) struct CodeForm {
 }
 
 /// Returns the cookie of a login that waits, and the login.
-fn waiting(entrance: &Entrance, frame: &Frame, headers: &HeaderMap) -> Option<(String, Admitted)> {
+pub(super) fn waiting(entrance: &Entrance, frame: &Frame, headers: &HeaderMap) -> Option<(String, Admitted)> {
     let token = session_cookie::value(headers, session_cookie::CODE)?;
     let admitted = entrance.pending.get(&token, frame.now_ms)?;
     Some((token, admitted))
@@ -35,11 +36,15 @@ fn start_again() -> Response {
     (StatusCode::SEE_OTHER, [(header::LOCATION, "/login")]).into_response()
 }
 
-pub(super) async fn show(frame: Frame, Extension(entrance): Extension<Entrance>, headers: HeaderMap) -> Response {
-    match waiting(&entrance, &frame, &headers) {
-        Some(_) => page(&frame, StatusCode::OK, "code-title", form(&frame, None)),
-        None => start_again(),
-    }
+pub(super) async fn show(frame: Frame, Extension(entrance): Extension<Entrance>, headers: HeaderMap) -> Result<Response, Problem> {
+    let Some((_, admitted)) = waiting(&entrance, &frame, &headers) else { return Ok(start_again()) };
+    let login = Mailbox::parse(&admitted.login).map_err(unavailable)?;
+    let passkeys = entrance.door.passkeys(&login).await.map_err(unavailable)?;
+    let passkey = site(&headers)
+        .filter(|_| !passkeys.is_empty())
+        .map(|site| get_form(&frame, &entrance, &site, Some((&login, passkeys.as_slice())), ""));
+    let content = html! { @if let Some(passkey) = passkey { (passkey) } (form(&frame, None)) };
+    Ok(page(&frame, StatusCode::OK, "code-title", content))
 }
 
 fn form(frame: &Frame, wrong: Option<&str>) -> Markup {

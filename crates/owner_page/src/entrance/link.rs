@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use door::LinkPurpose;
 use maud::html;
+use mta::LoginNetwork;
 
 use super::login::proceed;
 use super::{Admitted, Entrance, error, page, unavailable};
@@ -52,7 +53,10 @@ pub(super) async fn open(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let Some(link) = entrance.door.take_link(&token, LinkPurpose::Login).await.map_err(unavailable)? else { return Ok(ended(&frame)) };
-    let is_new = !link.login.is_empty() && entrance.logins.by_link(client.ip(), &link.login).is_new;
-    let admitted = Admitted { login: link.login, password: None, how: "one-time link", is_new, next: "/".into() };
+    let network = match link.login.as_str() {
+        "" => LoginNetwork::Known,
+        login => entrance.logins.by_link(client.ip(), login).network,
+    };
+    let admitted = Admitted { login: link.login, password: None, how: "one-time link", network, next: "/".into() };
     proceed(&entrance, &frame, admitted, client, &headers).await
 }

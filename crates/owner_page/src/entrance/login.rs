@@ -15,6 +15,7 @@ use maud::{Markup, html};
 use mta::LoginRefused;
 use serde::Deserialize;
 
+use super::passkeys::{get_form, site};
 use super::session_cookie::{CODE, SESSION};
 use super::{Admitted, Entrance, error, local, page, unavailable};
 use crate::api::Problem;
@@ -46,17 +47,36 @@ pub(super) struct LoginForm {
     next: String,
 }
 
-pub(super) async fn show(frame: Frame, visitor: Option<Extension<Visitor>>, Query(wanted): Query<Wanted>) -> Response {
+pub(super) async fn show(
+    frame: Frame,
+    Extension(entrance): Extension<Entrance>,
+    visitor: Option<Extension<Visitor>>,
+    headers: HeaderMap,
+    Query(wanted): Query<Wanted>,
+) -> Response {
     match visitor {
         Some(_) => (StatusCode::SEE_OTHER, [(header::LOCATION, local(&wanted.next))]).into_response(),
-        None => page(&frame, StatusCode::OK, "login-title", form(&frame, "", &wanted.next, None)),
+        None => {
+            let passkey = site(&headers).map(|site| get_form(&frame, &entrance, &site, None, &local(&wanted.next)));
+            let content =
+                html! { (password_form(&frame, "", &wanted.next)) @if let Some(passkey) = passkey { (passkey) } (first_time(&frame)) };
+            page(&frame, StatusCode::OK, "login-title", content)
+        }
     }
 }
 
-fn form(frame: &Frame, login: &str, next: &str, wrong: Option<&str>) -> Markup {
+/// Shows the form again, with what was wrong.
+fn form(frame: &Frame, login: &str, next: &str, wrong: &str) -> Markup {
+    html! { (error(frame, wrong)) (password_form(frame, login, next)) (first_time(frame)) }
+}
+
+fn first_time(frame: &Frame) -> Markup {
+    html! { p.quiet { (frame.text.rich("login-first", [("command", html! { code { "waypost web login-link" } })], [])) } }
+}
+
+fn password_form(frame: &Frame, login: &str, next: &str) -> Markup {
     let text = frame.text;
     html! {
-        @if let Some(wrong) = wrong { (error(frame, wrong)) }
         form.card.entrance method="post" action="/login" {
             (hidden("next", &local(next)))
             div.field {
@@ -72,7 +92,6 @@ fn form(frame: &Frame, login: &str, next: &str, wrong: Option<&str>) -> Markup {
             }
             button.primary type="submit" { (text.say("login-submit")) }
         }
-        p.quiet { (text.rich("login-first", [("command", html! { code { "waypost web login-link" } })], [])) }
     }
 }
 
@@ -90,10 +109,10 @@ pub(super) async fn log_in(
     };
     let found = match checked {
         Ok(found) => found,
-        Err(refused) => return Ok(refusal(&frame, refused, |key| form(&frame, &sent.login, &sent.next, Some(key)))),
+        Err(refused) => return Ok(refusal(&frame, refused, |key| form(&frame, &sent.login, &sent.next, key))),
     };
     let admitted =
-        Admitted { login: found.login, password: Some(found.credential), how: "password", is_new: found.is_new, next: sent.next };
+        Admitted { login: found.login, password: Some(found.credential), how: "password", network: found.network, next: sent.next };
     proceed(&entrance, &frame, admitted, client, &headers).await
 }
 

@@ -5,11 +5,13 @@
 
 mod access;
 mod account;
+mod browser_name;
 mod code;
 mod guard;
 mod invitation;
 mod link;
 mod login;
+mod passkeys;
 mod pending;
 mod second_step;
 mod session_cookie;
@@ -25,7 +27,7 @@ use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::routing::{get, post};
 use door::{Door, NewSession};
 use maud::Markup;
-use mta::PageLogins;
+use mta::{LoginNetwork, PageLogins};
 
 use crate::api::Problem;
 use crate::components::Mark;
@@ -70,10 +72,10 @@ impl Entrance {
     /// Begins the session of a visitor who is logged in, and leads to `next`.
     async fn admit(&self, admitted: Admitted, client: IpAddr, headers: &HeaderMap) -> Result<Response, Problem> {
         let browser = headers.get(USER_AGENT).and_then(|field| field.to_str().ok()).unwrap_or_default();
-        let Admitted { login, password, how, is_new, next } = admitted;
+        let Admitted { login, password, how, network, next } = admitted;
         let new = NewSession { login: &login, password: password.as_deref(), client, browser };
         let token = self.door.begin(new).await.map_err(unavailable)?;
-        self.door.record_login(if login.is_empty() { "operator" } else { &login }, client, how, is_new);
+        self.door.record_login(if login.is_empty() { "operator" } else { &login }, client, how, network.news());
         let cookies =
             [(header::SET_COOKIE, host_cookie(SESSION, token, COOKIE_S)), (header::SET_COOKIE, host_cookie(CODE, String::new(), 0))];
         Ok((StatusCode::SEE_OTHER, [(header::LOCATION, local(&next))], AppendHeaders(cookies)).into_response())
@@ -89,8 +91,8 @@ pub(crate) struct Admitted {
     password: Option<String>,
     /// By what, for the history.
     how: &'static str,
-    /// Whether the network is new.
-    is_new: bool,
+    /// What was known of its network.
+    network: LoginNetwork,
     /// Where to go then.
     next: String,
 }
@@ -100,11 +102,15 @@ pub(crate) fn routes() -> Router<PageState> {
     Router::new()
         .route("/login", get(login::show).post(login::log_in))
         .route("/login/code", get(code::show).post(code::check))
+        .route("/login/code/passkey", post(passkeys::second))
+        .route("/login/passkey", post(passkeys::log_in))
         .route("/login/link/{token}", get(link::show).post(link::open))
         .route("/logout", post(login::log_out))
         .route("/invitation/{token}", get(invitation::show).post(invitation::set))
         .route("/account", get(account::show))
         .route("/account/sessions/end", post(account::end))
+        .route("/account/passkeys", post(passkeys::add))
+        .route("/account/passkeys/remove", post(passkeys::remove))
         .route("/account/second-step", get(second_step::show).post(second_step::set_up))
         .route("/account/second-step/remove", post(second_step::remove))
 }

@@ -49,12 +49,15 @@ impl PendingCodes {
 
 #[cfg(test)]
 mod tests {
+    use mta::LoginNetwork;
+
     use super::*;
 
     #[test]
     fn a_login_waits_ten_minutes_and_few_wait() {
         let pending = PendingCodes::default();
-        let admitted = Admitted { login: "me@x.test".into(), password: None, how: "password", is_new: false, next: "/".into() };
+        let admitted =
+            Admitted { login: "me@x.test".into(), password: None, how: "password", network: LoginNetwork::Known, next: "/".into() };
         let token = pending.put(admitted.clone(), 0);
         assert!(pending.get(&token, WAIT_MS - 1).is_some() && pending.get(&token, WAIT_MS).is_none() && pending.get("x", 0).is_none());
         for n in 1..=WAITING_MAX {

@@ -32,7 +32,7 @@ pub(super) struct RemoveForm {
 }
 
 /// The operator without an account has no second step.
-fn login_of(screen: &Screen, guest: &Guest) -> Result<Mailbox, Problem> {
+pub(super) fn login_of(screen: &Screen, guest: &Guest) -> Result<Mailbox, Problem> {
     Mailbox::parse(&guest.login).map_err(|_| Problem::new(StatusCode::NOT_FOUND, screen.text.say("entrance-not-there")))
 }
 
@@ -95,15 +95,18 @@ pub(super) async fn set_up(
     };
     // Sessions that began without the second step end.
     entrance.door.end(Some(&guest.login), None, Some(guest.session)).await;
-    let content = card(
-        text.say("second-step-recovery"),
-        html! {
-            p { (text.say("second-step-recovery-hint")) }
-            ul.codes { @for code in &codes { li { (mono(code)) } } }
-            a.button href="/account" { (text.say("second-step-done")) }
-        },
-    );
+    let content = card(text.say("second-step-recovery"), recovery_card(&screen, &codes));
     Ok(screen.page(Item::None, &text.say("second-step-on"), content))
+}
+
+/// Shows recovery codes, this one time.
+pub(super) fn recovery_card(screen: &Screen, codes: &[String]) -> Markup {
+    let text = screen.text;
+    html! {
+        p { (text.say("second-step-recovery-hint")) }
+        ul.codes { @for code in codes { li { (mono(code)) } } }
+        a.button href="/account" { (text.say("second-step-done")) }
+    }
 }
 
 fn refused_code(refused: CodeRefused) -> Result<(StatusCode, &'static str), Problem> {
@@ -126,6 +129,6 @@ pub(super) async fn remove(
         let content = html! { (error(&screen.frame, key)) p { a href="/account" { (text.say("account-title")) } } };
         return Ok((status, screen.page(Item::None, &text.say("account-second-step"), content)).into_response());
     }
-    entrance.door.remove_second_step(&guest.login, &login).await.map_err(unavailable)?;
+    entrance.door.turn_off_app(&login).await.map_err(unavailable)?;
     Ok(Done::new("/account", text.say("second-step-removed")).into_response())
 }

@@ -250,7 +250,7 @@ fn reason_cell(text: Text, event: &Event) -> Markup {
     let is_other = matches!(Ending::of(event.kind), Ending::Other);
     html! {
         @if is_other { (story::sentence(text, event)) " " }
-        (story::reason(event, REASON_CHARS))
+        (story::reason(text, event, REASON_CHARS))
     }
 }
 

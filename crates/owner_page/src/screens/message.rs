@@ -319,7 +319,7 @@ async fn switch_alias(Owner(screen): Owner, Path(id): Path<String>, Form(form): 
         return Ok(Done::new(back, text.with("done-enable-alias", alias())));
     }
     let done = Done::new(back.clone(), text.with("done-disable-alias", alias()));
-    Ok(done.undo(text.say("undo"), format!("{back}/alias"), &[("alias", &form.alias), ("enabled", "true")]))
+    Ok(done.undo(text, format!("{back}/alias"), &[("alias", &form.alias), ("enabled", "true")]))
 }
 
 async fn change_senders(Owner(screen): Owner, Path(id): Path<String>, Form(form): Form<SenderForm>) -> Result<Done, Problem> {

@@ -19,6 +19,7 @@ use crate::components::{Column, Mark, action, address, badge, cut, empty, table}
 use crate::layout::Item;
 use crate::moment;
 use crate::outcome::Done;
+use crate::said::said;
 use crate::screen::{Owner, PageState, Screen};
 
 /// Messages that are grouped.
@@ -164,7 +165,7 @@ pub(crate) fn pause_list(screen: &Screen, pauses: &[PauseView]) -> Markup {
                         div.grow {
                             p { (address(&pause.about)) " " (badge(Mark::Wait, text.say("paused"))) " "
                                 span.quiet { (text.say("paused-until")) " " (moment::due(text, pause.until_ms, screen.now_ms)) } }
-                            p.quiet { (cut(&pause.why, 300)) }
+                            p.quiet { (cut(&said(text, &pause.why), 300)) }
                         }
                         (action(screen, "/queue/resume", &text.say("resume"), "", &[("about", &pause.resume)]))
                     }

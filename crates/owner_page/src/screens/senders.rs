@@ -37,7 +37,7 @@ pub(crate) async fn change(screen: &Screen, form: &SenderForm, back: &str, undo:
     let _: Changed = screen.api.send(Method::PATCH, &format!("/aliases/{}/senders", segment(&form.alias)), &change).await?;
     let message = text.with(key, [("sender", form.sender.clone().into()), ("alias", form.alias.clone().into())]);
     let fields = [("alias", form.alias.as_str()), ("sender", form.sender.as_str()), ("change", reverse)];
-    Ok(Done::new(back, message).undo(text.say("undo"), undo, &fields))
+    Ok(Done::new(back, message).undo(text, undo, &fields))
 }
 
 /// Returns the alias that takes mail for an address: its own, that of its name without extension, or the catch-all.

@@ -16,6 +16,7 @@ use crate::components::{Mark, action, badge, card, cut, day_chart, empty, facts,
 use crate::layout::Item;
 use crate::moment;
 use crate::outcome::{Done, problem_notice};
+use crate::said::said;
 use crate::screen::{Owner, PageState, Screen};
 use crate::screens::mail::alias_link;
 use crate::screens::queue::pause_list;
@@ -159,7 +160,7 @@ fn one_cause(screen: &Screen, cause: &HealthCause) -> Markup {
     let finding = |finding: &HealthFinding| {
         html! {
             li {
-                p { (mono(&finding.about)) ": " (whole(&finding.found)) }
+                p { (mono(&said(text, &finding.about))) ": " (whole(&said(text, &finding.found))) }
                 @if cause.fix.is_none() { @if let Some(fix) = &finding.fix { (remedy(text, fix)) } }
             }
         }
@@ -170,7 +171,7 @@ fn one_cause(screen: &Screen, cause: &HealthCause) -> Markup {
             h2 { (badge(mark, text.say(word))) " " (text.with("today-expected", [("check", name.into())])) }
             ul.plain-list { @for found in first { (finding(found)) } }
             @if !rest.is_empty() { details { summary { (text.with("and-others", [("n", rest.len().into())])) } ul.plain-list { @for found in rest { (finding(found)) } } } }
-            @if let Some(why) = &cause.why { p.quiet { (whole(why)) } }
+            @if let Some(why) = &cause.why { p.quiet { (whole(&said(text, why))) } }
             @if let Some(fix) = &cause.fix { (remedy(text, fix)) }
             p { (action(screen, "/check", &text.say("check-again"), "link", &[])) }
         }
@@ -178,7 +179,7 @@ fn one_cause(screen: &Screen, cause: &HealthCause) -> Markup {
 }
 
 fn remedy(text: Text, fix: &str) -> Markup {
-    html! { p { strong { (text.say("fix")) } " " (whole(fix)) } }
+    html! { p { strong { (text.say("fix")) } " " (whole(&said(text, fix))) } }
 }
 
 /// Returns what else waits for a person: pauses, held mail, what cannot be read.

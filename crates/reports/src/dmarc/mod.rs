@@ -254,14 +254,14 @@ impl Override {
 
 /// Sanitizes a text: no control, bidirectional or invisible characters, at most [`TEXT_MAX_CHARS`].
 pub fn tame(text: &str) -> String {
-    // A forger can use bidirectional and invisible characters; reports do not need them.
-    let is_inert = |c: &char| !matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+    // A forger can use bidirectional and invisible characters; reports do not need them. XML does not allow the last two.
+    let is_inert = |c: &char| !matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}');
     let shown: String = text.trim().chars().filter(is_inert).collect();
-    ::mail::one_line_at_most(&shown, TEXT_MAX_CHARS)
+    ::mail::one_line_at_most(&shown, TEXT_MAX_CHARS).trim().to_owned()
 }
 
 /// Sanitizes a name: one word in lower case, without a final dot.
 pub fn word(text: &str) -> String {
-    let kept: String = tame(text).chars().filter(|c| !c.is_whitespace()).collect();
-    kept.trim_end_matches('.').to_lowercase()
+    let kept: String = tame(&text.to_lowercase()).chars().filter(|c| !c.is_whitespace()).collect();
+    kept.trim_end_matches('.').to_owned()
 }

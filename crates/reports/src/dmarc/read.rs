@@ -68,7 +68,8 @@ fn metadata(report: &mut DmarcReport, node: &Node) {
     report.organisation = tame(node.text_of("org_name"));
     report.contact = tame(node.text_of("email"));
     report.extra_contact = optional("extra_contact_info");
-    report.report_id = tame(node.text_of("report_id").trim_start_matches('<').trim_end_matches('>'));
+    let is_around = |c: char| c.is_whitespace() || matches!(c, '<' | '>');
+    report.report_id = tame(node.text_of("report_id")).trim_matches(is_around).to_owned();
     report.generator = optional("generator");
     report.errors = node.all("error").map(|error| tame(&error.text)).filter(|e| !e.is_empty()).take(CHECKS_MAX).collect();
     let time = |name| node.child("date_range").and_then(|range| seconds(range.text_of(name))).unwrap_or(-1);

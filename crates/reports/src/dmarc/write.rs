@@ -134,7 +134,7 @@ fn optional(xml: &mut Xml, name: &str, text: Option<&str>) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::super::samples::{GOOGLE, MICROSOFT, RFC_9990, YAHOO};
-    use super::super::{SpfSeen, read};
+    use super::super::{SpfSeen, read, tame, word};
     use super::*;
 
     #[test]
@@ -145,6 +145,17 @@ mod tests {
             again.policy.sp = report.policy.sp;
             assert_eq!(again, report);
         }
+    }
+
+    #[test]
+    fn a_tamed_text_is_the_same_when_it_is_tamed_again() {
+        for text in [&format!("{} y", "x".repeat(255)), "\u{fffe}a", &"\u{130}".repeat(256), "a. .", "\u{200b} a"] {
+            assert_eq!(tame(&tame(text)), tame(text), "{text:?}");
+            assert_eq!(word(&word(text)), word(text), "{text:?}");
+        }
+        let report =
+            read(GOOGLE.replacen(">5717107811868587391<", ">&lt; &lt;\u{200b}&lt;5717107811868587391&gt; &gt;<", 1).as_bytes()).unwrap();
+        assert_eq!(report.report_id, "5717107811868587391");
     }
 
     #[test]

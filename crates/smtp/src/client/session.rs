@@ -204,7 +204,11 @@ impl ClientSession {
 
     /// Moves the output to the end of `out`.
     pub fn take_output(&mut self, out: &mut Vec<u8>) {
-        out.append(&mut self.output);
+        if out.is_empty() {
+            std::mem::swap(out, &mut self.output);
+        } else {
+            out.append(&mut self.output);
+        }
     }
 
     /// Whether output is queued.

@@ -309,6 +309,11 @@ impl<R> ServerSession<R> {
         matches!(self.state, SessionState::Data | SessionState::Chunk(_) | SessionState::Discard(_))
     }
 
+    /// Allows fewer errors while the server is under stress.
+    pub fn tighten(&mut self, is_stressed: bool) {
+        self.strikes.is_stressed = is_stressed;
+    }
+
     /// Number of commands answered. A command timeout restarts when it rises.
     pub fn commands(&self) -> u64 {
         self.commands

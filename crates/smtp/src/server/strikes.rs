@@ -6,6 +6,8 @@
 const IDLE_LIMIT: u32 = 100;
 /// Errors that end the session.
 const BAD_LIMIT: u32 = 20;
+/// The same, and recipients refused with 5xx, while the server is under stress.
+const STRESSED_LIMIT: u32 = 3;
 /// Recipients refused with 5xx that end the session.
 const RECIPIENT_LIMIT: u32 = 20;
 /// Maximum pipelined commands that are not counted after a refusal.
@@ -21,6 +23,8 @@ pub(super) struct Strikes {
     recipients: u32,
     deferred: u32,
     excused: u32,
+    /// Whether the server is under stress.
+    pub(super) is_stressed: bool,
 }
 
 impl Strikes {
@@ -33,7 +37,7 @@ impl Strikes {
     /// Counts an invalid command.
     pub(super) fn bad(&mut self) -> bool {
         self.bad += 1;
-        self.bad >= BAD_LIMIT
+        self.bad >= if self.is_stressed { STRESSED_LIMIT } else { BAD_LIMIT }
     }
 
     /// Counts a command out of sequence, unless the client pipelined it after a refused command.
@@ -48,7 +52,7 @@ impl Strikes {
     /// Counts a recipient refused with 5xx.
     pub(super) fn refused_recipient(&mut self) -> bool {
         self.recipients += 1;
-        self.recipients >= RECIPIENT_LIMIT
+        self.recipients >= if self.is_stressed { STRESSED_LIMIT } else { RECIPIENT_LIMIT }
     }
 
     /// Counts a recipient refused with 4xx.

@@ -107,7 +107,9 @@ pub(super) fn change(db: &Connection, change: &AccountChange) -> Result<(), Stor
         C::SetImapHost(login, host) => update(login, "imap_host", host),
         C::SetOwner(login, is_owner) => update(login, "owner", is_owner),
         C::Remove(login) => {
-            for table in ["password", "client_certificate", "login", "known_recipient", "page_session", "one_time_link", "second_step"] {
+            for table in
+                ["password", "client_certificate", "login", "known_recipient", "page_session", "one_time_link", "second_step", "passkey"]
+            {
                 db.execute(&format!("DELETE FROM {table} WHERE login = ?"), [login.key()])?;
             }
             let rows = db.execute("DELETE FROM account WHERE login = ?", [login.key()])?;

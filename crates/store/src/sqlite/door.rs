@@ -1,10 +1,10 @@
-//! The tables of the owner's page: sessions, one-time links, second steps.
+//! The tables of the owner's page: sessions, one-time links, second steps, passkeys.
 //!
 //! Invariant: a link and a code are used up by the statement that finds them.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::door::{DoorChange, LinkPurpose, OneTimeLink, PageSession, SecondStep, TokenHash};
+use crate::door::{DoorChange, LinkPurpose, OneTimeLink, PageSession, Passkey, SecondStep, TokenHash};
 use crate::error::StoreError;
 
 /// Applies one change.
@@ -45,6 +45,17 @@ pub(crate) fn change_door(db: &Connection, change: &DoorChange) -> Result<(), St
         }
         DoorChange::RemoveSecondStep(login) => {
             db.execute("DELETE FROM second_step WHERE login = ?", [login])?;
+            db.execute("DELETE FROM passkey WHERE login = ?", [login])?;
+            Ok(())
+        }
+        DoorChange::PutPasskey(passkey) => put_passkey(db, passkey),
+        DoorChange::UsePasskey { id, counter, used_ms } => {
+            // An authenticator that does not count says 0 each time.
+            let sql = "UPDATE passkey SET counter = ?2, used_ms = ?3 WHERE id = ?1 AND (counter < ?2 OR (counter = 0 AND ?2 = 0))";
+            used_once(db.execute(sql, params![id, counter, used_ms])?, "the counter of this passkey does not go on")
+        }
+        DoorChange::RemovePasskey { login, id } => {
+            db.execute("DELETE FROM passkey WHERE login = ? AND id = ?", params![login, id])?;
             Ok(())
         }
     }
@@ -59,6 +70,38 @@ fn put_session(db: &Connection, session: &PageSession) -> Result<(), StoreError>
     let PageSession { id, login, verifiers, begun_ms, used_ms, client, browser } = session;
     db.execute(sql, params![id, login, verifiers.concat(), begun_ms, used_ms, client, browser])?;
     Ok(())
+}
+
+fn put_passkey(db: &Connection, passkey: &Passkey) -> Result<(), StoreError> {
+    let sql = "INSERT OR IGNORE INTO passkey (id, login, name, algorithm, public_key, counter, made_ms) VALUES (?, ?, ?, ?, ?, ?, ?)";
+    let Passkey { id, login, name, algorithm, public_key, counter, made_ms, .. } = passkey;
+    used_once(db.execute(sql, params![id, login, name, algorithm, public_key, counter, made_ms])?, "this passkey is known already")
+}
+
+/// Returns the passkeys of an account, the oldest first.
+pub(crate) fn passkeys(db: &Connection, login: &str) -> Result<Vec<Passkey>, StoreError> {
+    let mut statement = db.prepare_cached("SELECT * FROM passkey WHERE login = ? ORDER BY made_ms, id")?;
+    let rows = statement.query_map([login], passkey_of)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Returns a passkey by the authenticator's name of it.
+pub(crate) fn passkey(db: &Connection, id: &[u8]) -> Result<Option<Passkey>, StoreError> {
+    let mut statement = db.prepare_cached("SELECT * FROM passkey WHERE id = ?")?;
+    Ok(statement.query_row([id], passkey_of).optional()?)
+}
+
+fn passkey_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Passkey> {
+    Ok(Passkey {
+        id: row.get("id")?,
+        login: row.get("login")?,
+        name: row.get("name")?,
+        algorithm: row.get("algorithm")?,
+        public_key: row.get("public_key")?,
+        counter: row.get("counter")?,
+        made_ms: row.get("made_ms")?,
+        used_ms: row.get("used_ms")?,
+    })
 }
 
 /// Splits what [`concat`](slice::concat) has joined.
@@ -145,6 +188,39 @@ mod tests {
         assert_eq!(second_step(&db, "me@x.test").unwrap().unwrap().recovery, [[2; 32]]);
         change_door(&db, &DoorChange::RemoveSecondStep(login())).unwrap();
         assert_eq!(second_step(&db, "me@x.test").unwrap(), None);
+    }
+
+    #[test]
+    fn the_counter_of_a_passkey_goes_on() {
+        let db = db();
+        let passkey_with = |id: u8, counter| Passkey {
+            id: vec![id; 16],
+            login: "me@x.test".into(),
+            name: "phone".into(),
+            algorithm: -7,
+            public_key: vec![1],
+            counter,
+            made_ms: i64::from(id),
+            used_ms: None,
+        };
+        for one in [passkey_with(2, 0), passkey_with(1, 5)] {
+            change_door(&db, &DoorChange::PutPasskey(one.clone())).unwrap();
+            assert!(matches!(change_door(&db, &DoorChange::PutPasskey(one)), Err(StoreError::Conflict(_))));
+        }
+        assert_eq!(passkeys(&db, "me@x.test").unwrap(), [passkey_with(1, 5), passkey_with(2, 0)]);
+        for (id, counter, is_right) in
+            [(1, 5, false), (1, 4, false), (1, 0, false), (1, 6, true), (2, 0, true), (2, 1, true), (2, 0, false)]
+        {
+            let used = DoorChange::UsePasskey { id: vec![id; 16], counter, used_ms: 9 };
+            assert_eq!(change_door(&db, &used).is_ok(), is_right, "{id} {counter}");
+        }
+        assert_eq!(passkey(&db, &[1; 16]).unwrap(), Some(Passkey { used_ms: Some(9), ..passkey_with(1, 6) }));
+        change_door(&db, &DoorChange::RemovePasskey { login: "you@x.test".into(), id: vec![1; 16] }).unwrap();
+        assert_eq!(passkeys(&db, "me@x.test").unwrap().len(), 2, "of another account");
+        change_door(&db, &DoorChange::RemovePasskey { login: "me@x.test".into(), id: vec![1; 16] }).unwrap();
+        assert_eq!(passkey(&db, &[1; 16]).unwrap(), None);
+        change_door(&db, &DoorChange::RemoveSecondStep("me@x.test".into())).unwrap();
+        assert!(passkeys(&db, "me@x.test").unwrap().is_empty());
     }
 
     #[test]

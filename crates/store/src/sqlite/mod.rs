@@ -9,6 +9,7 @@ mod clock_step;
 mod daily;
 mod directory;
 mod door;
+mod journal;
 mod list;
 mod load;
 mod logins;
@@ -29,15 +30,19 @@ pub(crate) use clock_step::step_clock;
 pub(crate) use daily::{change_daily, count_daily, daily_counts, daily_reports_due};
 pub use directory::DirectoryChange;
 pub(crate) use directory::{change_directory, load_directory, load_directory_beside_aliases};
-pub(crate) use door::{change_door, one_time_link, page_sessions, second_step};
+pub(crate) use door::{change_door, one_time_link, page_sessions, passkey, passkeys, second_step};
+pub(crate) use journal::{journal_salt, renew_journal_salt};
 pub(crate) use list::{list, totals};
 pub(crate) use load::load;
 pub use load::{LaneLoad, QueueLoad};
 pub use logins::{KnownRecipient, LoginUse};
 pub(crate) use logins::{known_recipients, logins, record_logins, record_recipients};
 pub(crate) use outcomes::{expire_held, insert_srs_sender, list_failed, release, set_noticed, srs_sender, unnoticed};
-pub(crate) use queue::{drop_message, enqueue, highest_id, load_content, settle};
+pub(crate) use queue::{drop_message, enqueue, has_any, highest_id, load_content, settle};
 pub(crate) use reports::{keep_report, list_reports, report};
+#[cfg(test)]
+pub(crate) use schema::migrate;
+pub(crate) use schema::{newest_schema, refuse_newer};
 
 use crate::error::StoreError;
 
@@ -54,6 +59,8 @@ pub(crate) fn open_writer(data: &Path) -> Result<Connection, StoreError> {
     db.pragma_update(None, "wal_autocheckpoint", 0)?;
     db.pragma_update(None, "cache_size", -8192)?;
     db.pragma_update(None, "foreign_keys", false)?;
+    // A sandboxed server has no directory for temporary files; what is sorted is small.
+    db.pragma_update(None, "temp_store", "MEMORY")?;
     db.busy_timeout(std::time::Duration::from_secs(5))?;
     db.set_prepared_statement_cache_capacity(64);
     schema::migrate(&db)?;
@@ -65,6 +72,7 @@ pub(crate) fn open_reader(data: &Path) -> Result<Connection, StoreError> {
     let db = Connection::open(data.join(DATABASE))?;
     db.pragma_update(None, "query_only", true)?;
     db.pragma_update(None, "cache_size", -1024)?;
+    db.pragma_update(None, "temp_store", "MEMORY")?;
     db.busy_timeout(std::time::Duration::from_secs(5))?;
     Ok(db)
 }

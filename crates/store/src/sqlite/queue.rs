@@ -203,6 +203,18 @@ fn read_front(path: &PathBuf, size: u64) -> std::io::Result<Bytes> {
     Ok(front.into())
 }
 
+/// Returns whether one of these messages or contents is there already.
+pub(crate) fn has_any(db: &Connection, messages: &[NewMessage]) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 FROM message WHERE id = ?1 UNION ALL SELECT 1 FROM content WHERE id = ?2 LIMIT 1";
+    let mut statement = db.prepare_cached(sql)?;
+    for new in messages {
+        if statement.exists([new.message.id.0, new.content.id.0])? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Returns the highest id of a message or a content; 0 if there is none.
 pub(crate) fn highest_id(db: &Connection) -> Result<QueueId, StoreError> {
     let highest = "SELECT max(coalesce((SELECT max(id) FROM message), 0), coalesce((SELECT max(id) FROM content), 0))";

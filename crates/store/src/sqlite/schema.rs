@@ -351,17 +351,48 @@ CREATE TABLE api_token (
     used_ms INTEGER
 ) WITHOUT ROWID;
 ",
+    "
+CREATE TABLE journal (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    salt INTEGER NOT NULL                -- batches with another salt are void: these tables have what they say
+);
+INSERT INTO journal VALUES (1, random());
+",
+    "
+CREATE TABLE passkey (
+    id BLOB PRIMARY KEY,                 -- the authenticator's name of it
+    login TEXT NOT NULL,
+    name TEXT NOT NULL,
+    algorithm INTEGER NOT NULL,          -- as COSE numbers it
+    public_key BLOB NOT NULL,            -- SubjectPublicKeyInfo
+    counter INTEGER NOT NULL,            -- of signatures; 0: it does not count
+    made_ms INTEGER NOT NULL,
+    used_ms INTEGER
+) WITHOUT ROWID;
+CREATE INDEX passkey_login ON passkey (login);
+",
 ];
+
+/// Returns the newest schema that this version knows.
+pub(crate) fn newest_schema() -> u64 {
+    MIGRATIONS.len() as u64
+}
+
+/// Returns the schema of a database.
+///
+/// # Errors
+/// A newer version has written it.
+pub(crate) fn refuse_newer(db: &Connection) -> Result<usize, StoreError> {
+    let done: usize = db.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0)).map(|v| usize::try_from(v).unwrap_or(0))?;
+    match done > MIGRATIONS.len() {
+        true => Err(StoreError::Newer { found: done, known: MIGRATIONS.len() }),
+        false => Ok(done),
+    }
+}
 
 /// Runs the pending migrations.
 pub(crate) fn migrate(db: &Connection) -> Result<(), StoreError> {
-    let done: usize = db.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0)).map(|v| usize::try_from(v).unwrap_or(0))?;
-    if done > MIGRATIONS.len() {
-        return Err(StoreError::Corrupt(format!(
-            "the database was written by a newer Waypost (schema {done}); this version supports schema {}",
-            MIGRATIONS.len()
-        )));
-    }
+    let done = refuse_newer(db)?;
     for (number, sql) in MIGRATIONS.iter().enumerate().skip(done) {
         db.execute_batch(&format!("BEGIN IMMEDIATE; {sql}; PRAGMA user_version = {}; COMMIT;", number + 1))?;
     }

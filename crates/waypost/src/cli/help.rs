@@ -10,7 +10,10 @@ use super::Cli;
 pub const WIDTH: usize = 80;
 
 const GROUPS: [(&str, &[&str]); 5] = [
-    ("Start and monitor", &["setup", "serve", "doctor", "status", "top", "web", "notify", "reload", "demo"]),
+    (
+        "Start and monitor",
+        &["setup", "serve", "doctor", "status", "top", "web", "notify", "reload", "backup", "restore", "demo", "selftest"],
+    ),
     ("Addresses and accounts", &["domain", "alias", "account", "sendas"]),
     ("Mail in transit", &["trace", "log", "explain", "queue", "held", "failed", "explain-reply", "sendmail"]),
     ("DNS, keys and reports", &["dns", "key", "cert", "route", "reports"]),

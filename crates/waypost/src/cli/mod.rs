@@ -5,6 +5,7 @@
 
 mod account;
 mod alias;
+mod backup;
 mod cert;
 mod completions;
 mod config;
@@ -23,6 +24,7 @@ mod notify;
 mod queue;
 mod reports;
 mod route;
+mod selftest;
 mod send_as;
 mod sendmail;
 mod setup;
@@ -36,6 +38,7 @@ use clap::{Parser, Subcommand};
 
 pub use account::{AccountCertificateCommand, AccountCommand, AccountImportCommand, AccountProfileArgs};
 pub use alias::{AliasCommand, AliasImportCommand};
+pub use backup::{BackupArgs, RestoreArgs};
 pub use cert::{CertCommand, CertificateFrom, CsrArgs, SelfSignedArgs};
 pub use completions::CompletionsArgs;
 pub use config::ConfigCommand;
@@ -53,6 +56,7 @@ pub use notify::NotifyCommand;
 pub use queue::{QueueCommand, RetryArgs};
 pub use reports::{ReportsArgs, ReportsCommand};
 pub use route::RouteCommand;
+pub use selftest::SelftestCommand;
 pub use send_as::SendAsArgs;
 pub use sendmail::SendmailArgs;
 pub use setup::SetupArgs;
@@ -110,6 +114,8 @@ pub enum Command {
     #[command(subcommand)]
     Held(HeldCommand),
     Failed(FailedArgs),
+    Backup(BackupArgs),
+    Restore(RestoreArgs),
     Trace(TraceArgs),
     Log(LogArgs),
     Reports(ReportsArgs),
@@ -148,6 +154,9 @@ pub enum Command {
     Top(TopArgs),
     /// Make the running server reload its configuration, as SIGHUP does.
     Reload,
+    /// Test what this machine does for the server.
+    #[command(subcommand)]
+    Selftest(SelftestCommand),
     Completions(CompletionsArgs),
     /// Open the store as the owner of the data directory; root's commands start this.
     #[command(hide = true)]

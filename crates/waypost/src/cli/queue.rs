@@ -40,6 +40,12 @@ pub enum QueueCommand {
         #[arg(value_name = "ADDRESS|HOST")]
         about: String,
     },
+    /// Verify the queue on disk: each content, each file, each row; while the server runs.
+    #[command(after_help = "Reads all content once. The exit code is 1 if something is damaged or missing.
+
+Example:
+  waypost queue verify")]
+    Verify,
     /// Remove a message without a DSN to its sender.
     #[command(after_help = "Example:\n  waypost queue drop 01jz8k3m5p7q9 --recipient 0 --yes")]
     Drop {

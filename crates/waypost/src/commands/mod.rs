@@ -4,6 +4,7 @@
 
 mod account;
 mod alias;
+pub mod backup;
 mod cert;
 mod completions;
 mod config;
@@ -22,12 +23,14 @@ mod notify;
 mod queue;
 mod reports;
 pub mod route;
+pub mod selftest;
 pub mod send_as;
 pub mod sendmail;
 pub mod setup;
 mod status;
 mod token;
 mod top;
+mod verify;
 mod web;
 
 use std::path::Path;
@@ -42,7 +45,7 @@ pub use config::config;
 pub use explain_reply::explain_reply;
 pub use man::man;
 
-use crate::cli::Command;
+use crate::cli::{Command, QueueCommand};
 use crate::output::{self, GOOD, Output, WARN, styled};
 use crate::transport::Transport;
 
@@ -55,11 +58,15 @@ pub async fn run_with_api(config: &Path, command: Command, out: Output) -> Resul
     if let Command::Top(args) = &command {
         return top::run(&config, args, out).await;
     }
+    if let Command::Backup(args) = command {
+        return backup::run(&config, args, out).await;
+    }
     let mut api = Transport::open(&config).await?;
     match command {
         Command::Domain(command) => domain::run(&config, &mut api, command, out).await?,
         Command::Alias(command) => return alias::run(&mut api, command, out).await,
         Command::Account(command) => return account::run(&config, &mut api, command, out).await,
+        Command::Queue(QueueCommand::Verify) => return verify::run(&config, &mut api, out).await,
         Command::Queue(command) => queue::run(&mut api, command, out).await?,
         Command::Held(command) => held::run(&mut api, command, out).await?,
         Command::Failed(args) => failed::run(&mut api, args.limit, out).await?,
@@ -77,7 +84,8 @@ pub async fn run_with_api(config: &Path, command: Command, out: Output) -> Resul
         }
         // Handled by `main`, without the API.
         Command::Setup(_) | Command::Serve | Command::Demo(_) | Command::Config(_) | Command::ExplainReply(_) => {}
-        Command::Cert(_)
+        Command::Backup(_)
+        | Command::Cert(_)
         | Command::Dns(_)
         | Command::Doctor(_)
         | Command::Completions(_)
@@ -85,7 +93,9 @@ pub async fn run_with_api(config: &Path, command: Command, out: Output) -> Resul
         | Command::Man { .. }
         | Command::OpenApi
         | Command::OpenStore
+        | Command::Restore(_)
         | Command::Route(_)
+        | Command::Selftest(_)
         | Command::SendAs(_)
         | Command::Sendmail(_)
         | Command::Status

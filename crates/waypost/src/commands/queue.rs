@@ -28,6 +28,8 @@ pub(super) async fn run(api: &mut Transport, command: QueueCommand, out: Output)
             let count: Count = api.post("/api/v1/queue/retry", &request).await?;
             out.show(&count, |count| format!("{} retrying {} recipients now", styled(GOOD, "ok:"), count.recipients))?;
         }
+        // Handled by the caller, which has the configuration.
+        QueueCommand::Verify => {}
         QueueCommand::Paused => {
             let pauses: Vec<PauseView> = api.list("/api/v1/pauses", &[]).await?;
             out.show(&pauses, |pauses| match pauses.as_slice() {

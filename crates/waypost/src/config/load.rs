@@ -115,6 +115,13 @@ pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigErrors> {
     }
 }
 
+/// Returns the options of the file alone, without what they name; `None` if it cannot be read or is no such file.
+pub fn options_of(path: &Path) -> Option<FileOptions> {
+    let mut file: FileOptions = toml::from_str(&fs::read_to_string(path).ok()?).ok()?;
+    make_absolute(path, &mut file);
+    Some(file)
+}
+
 fn hostname(path: &Path, text: &str, file: &FileOptions, errors: &mut Vec<ConfigError>) -> Option<Domain> {
     let found = file.hostname.as_ref().map(|hostname| hostname.0.clone());
     if found.is_none() {
@@ -214,6 +221,7 @@ fn make_absolute(path: &Path, file: &mut FileOptions) {
         &mut file.notices.ntfy_token_file,
     ];
     optional.into_iter().flatten().for_each(fix);
+    file.sandbox.readable.iter_mut().chain(&mut file.sandbox.writable).for_each(fix);
     for pair in &mut file.tls.pair {
         let pair = pair.get_mut();
         [&mut pair.certificate, &mut pair.key].into_iter().flatten().for_each(fix);

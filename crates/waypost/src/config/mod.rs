@@ -6,6 +6,7 @@
 mod certificates;
 mod error;
 mod load;
+mod memory;
 mod option_row;
 mod options;
 mod pages;
@@ -17,7 +18,7 @@ mod values;
 mod words;
 
 pub use error::{ConfigError, ConfigErrors};
-pub use load::{Config, DEFAULT_SUBMIT_SOCKET, load, parse};
+pub use load::{Config, DEFAULT_SUBMIT_SOCKET, load, options_of, parse};
 pub use option_row::OptionInForce;
 pub use options::{FileOptions, LogOptions};
 pub use reference::{reference, template};

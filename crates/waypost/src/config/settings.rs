@@ -17,6 +17,7 @@ use store::Flow;
 use toml::Spanned;
 
 use super::error::{self, ConfigError};
+use super::memory;
 use super::options::{self, FileOptions};
 use super::secrets;
 use super::words::{FilterWord, FlowWord, ForwardMode, ProtocolWord, TlsWord, UnauthenticatedWord, WhenDownWord, WhenWord};
@@ -91,6 +92,7 @@ fn limits(limits: &options::LimitsOptions) -> Limits {
         message_bytes: limits.message_bytes.0,
         recipients: size(limits.recipients.0),
         content_memory_bytes: limits.content_memory_bytes.0,
+        memory_bytes: limits.memory_bytes.map_or_else(memory::default_budget, |bytes| bytes.0),
         sessions: size(limits.sessions.0),
         sessions_per_client: size(limits.sessions_per_client.0),
         command_timeout_s: limits.command_timeout_s.0,

@@ -11,18 +11,27 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
+use super::log_writer::LogThread;
 use crate::config::{LogFormat, LogOptions};
 
-/// Starts the log.
-pub fn start(log: &LogOptions) -> Result<()> {
+/// Starts the log. [`LogThread::begin`] makes it cheap; keep it until the process ends, since it writes the last lines.
+pub fn start(log: &LogOptions) -> Result<LogThread> {
     let filter: Targets = log.level.get_ref().parse().map_err(|e| anyhow!("log.level: {e}"))?;
     let filter = without_noise(filter, log.level.get_ref());
     let ansi = io::stderr().is_terminal();
+    let thread = LogThread::default();
+    let (lines, before_panic, writer) = (thread.writer(), thread.writer(), thread.writer());
     let layer = match log.format {
-        LogFormat::Json => fmt::layer().json().flatten_event(true).with_current_span(false).with_writer(io::stderr).boxed(),
-        LogFormat::Text => fmt::layer().with_ansi(ansi).with_writer(move || OneLine { to: io::stderr(), ansi }).boxed(),
+        LogFormat::Json => fmt::layer().json().flatten_event(true).with_current_span(false).with_writer(move || lines.clone()).boxed(),
+        LogFormat::Text => fmt::layer().with_ansi(ansi).with_writer(move || OneLine { to: writer.clone(), ansi }).boxed(),
     };
-    tracing_subscriber::registry().with(layer.with_filter(filter)).try_init().map_err(|e| anyhow!("cannot start the log: {e}"))
+    tracing_subscriber::registry().with(layer.with_filter(filter)).try_init().map_err(|e| anyhow!("cannot start the log: {e}"))?;
+    let say = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        before_panic.finish_lines();
+        say(panic);
+    }));
+    Ok(thread)
 }
 
 /// Silences the warnings of the resolver's library about invalid DNS answers, which contain all their octets; the server logs what matters itself.
@@ -45,6 +54,12 @@ struct OneLine<W> {
 
 impl<W: Write> Write for OneLine<W> {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        if let Some((b'\n', body)) = event.split_last()
+            && body.iter().all(|octet| (b' '..=b'~').contains(octet))
+        {
+            self.to.write_all(event)?;
+            return Ok(event.len());
+        }
         let text = String::from_utf8_lossy(event);
         self.to.write_all(one_line(&text, self.ansi).as_bytes())?;
         Ok(event.len())

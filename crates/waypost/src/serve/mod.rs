@@ -6,6 +6,7 @@ pub mod certificates;
 mod disk_watch;
 mod dns_watch;
 pub mod health;
+mod log_writer;
 pub mod logging;
 pub mod metrics;
 pub mod notices;
@@ -14,6 +15,8 @@ mod owner;
 mod public;
 pub mod reload;
 mod running;
+pub mod sandbox;
+mod sandbox_paths;
 mod seen_file;
 mod service_manager;
 mod sockets;
@@ -24,6 +27,7 @@ mod watches;
 use std::path::Path;
 use std::time::Duration;
 
+use ::sandbox::Needs;
 use anyhow::{Context, Result, anyhow};
 use events::{Event, EventKind, Fact};
 use net::{Clock, Resolver, Validate};
@@ -36,16 +40,22 @@ pub use running::Running;
 /// Maximum duration of a stop beyond `delivery.shutdown_grace_s`: sessions end, and the write-ahead log is moved into the database.
 const STOP_MORE: Duration = Duration::from_secs(30);
 
+/// What a configuration that root can read and the server cannot is refused with.
+const AS_OWNER: &str = "the server runs as the owner of the data directory, who must be able to read the configuration and what it names";
+
 /// Runs the server until a signal stops it.
 pub fn run(path: &Path) -> Result<()> {
     let config = config::load(path)?;
-    crate::owner::refuse_serving(&config)?;
-    logging::start(&config.file.log)?;
+    let mut log = logging::start(&config.file.log)?;
+    let config = if sandbox::leave_root(&config)? { config::load(path).context(AS_OWNER)? } else { config };
     config.log_notices();
     disable_huge_pages();
     raise_file_limit();
+    let granted = sandbox::enter(&config)?;
+    // Its thread is confined too, since it starts behind the sandbox.
+    log.begin(std::io::stderr());
     let runtime = Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
-    runtime.block_on(serve(config))
+    runtime.block_on(serve(config, granted))
 }
 
 /// Disables transparent huge pages: with pages of 2 MiB, an idle server takes 10 MiB more than it uses. The allocator requests none, but the system may be
@@ -65,9 +75,9 @@ fn raise_file_limit() {
     }
 }
 
-async fn serve(config: Config) -> Result<()> {
+async fn serve(config: Config, granted: Option<Needs>) -> Result<()> {
     let mut signals = Signals::open()?;
-    let mut running = Running::start(&config).await?;
+    let mut running = Running::start(&config, granted).await?;
     tracing::info!(hostname = %config.settings.hostname, data = %config.file.data_dir.display(), version = env!("CARGO_PKG_VERSION"), "{}", EventKind::Started.words());
     running.observers.events.record(Event::new(EventKind::Started, Clock::system().now_ms()).fact(Fact::What, env!("CARGO_PKG_VERSION")));
     service_manager::ready();

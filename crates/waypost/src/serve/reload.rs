@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ::sandbox::Needs;
 use arc_swap::ArcSwap;
 use mta::LiveDirectory;
 use mta::settings::LiveSettings;
@@ -13,12 +14,15 @@ use tokio::sync::Mutex;
 
 use super::certificates::ServerCertificates;
 use super::public::LivePublic;
+use super::sandbox;
 use super::{service_manager, startup_check};
 use crate::config::{self, Config};
 
 /// Reloads the configuration.
 pub struct Reloader {
     path: PathBuf,
+    /// What the process is restricted to; `None`: nothing.
+    granted: Option<Needs>,
     settings: LiveSettings,
     live: Arc<LiveDirectory>,
     public: LivePublic,
@@ -33,6 +37,7 @@ impl Reloader {
     /// Makes the reloader of a server that was started with this configuration.
     pub fn new(
         config: &Config,
+        granted: Option<Needs>,
         settings: LiveSettings,
         live: Arc<LiveDirectory>,
         public: LivePublic,
@@ -40,7 +45,7 @@ impl Reloader {
     ) -> Self {
         let started = Mutex::new(fixed(config, certificates.tls().is_some()));
         let current = ArcSwap::from_pointee(config.clone());
-        Self { path: config.path.clone(), settings, live, public, certificates, current, started }
+        Self { path: config.path.clone(), granted, settings, live, public, certificates, current, started }
     }
 
     /// Returns the configuration in effect.
@@ -62,8 +67,12 @@ impl Reloader {
     }
 
     async fn try_reload(&self, started: &[(&'static str, String)]) -> Result<String, String> {
-        let path = self.path.clone();
+        let (path, granted) = (self.path.clone(), self.granted.clone());
         let config = blocking(move || {
+            let file = granted.as_ref().and_then(|_| config::options_of(&path));
+            if let Some(beyond) = granted.zip(file).and_then(|(granted, file)| sandbox::beyond(&granted, &path, &file)) {
+                return Err(beyond);
+            }
             let config = config::load(&path).map_err(|e| e.to_string())?;
             startup_check::run(&config).map_err(|e| e.to_string())?;
             Ok::<_, String>(config)
@@ -101,6 +110,7 @@ fn fixed(config: &Config, has_tls: bool) -> Vec<(&'static str, String)> {
         ("tls.extra_authorities", format!("{:?}", file.tls.extra_authorities)),
         ("submission.password_key_file", file.password_key().display().to_string()),
         ("[dns]", format!("{:?} {:?} {:?}", file.dns.servers, file.dns.validate, file.dns.trust_anchor)),
+        ("[sandbox]", format!("{:?}", file.sandbox)),
         ("[history]", format!("{} {} {} {}", file.history.enabled, file.history.days.0, file.history.max_mib.0, file.history.subjects)),
         ("[notices]", format!("{:?}", file.notices)),
         ("[log]", format!("{:?} {}", file.log.format, file.log.level.get_ref())),
@@ -128,7 +138,7 @@ mod tests {
         let certificates =
             ServerCertificates::new(None, challenges, live.clone(), resolver, net::Clock::system(), events::Events::default());
         let public = Arc::new(ArcSwap::from_pointee(PublicSettings::of(&config)));
-        let reloader = Reloader::new(&config, settings.clone(), live.clone(), public, certificates);
+        let reloader = Reloader::new(&config, None, settings.clone(), live.clone(), public, certificates);
 
         fs::write(&path, "hostname = \"b.example\"\nhostnam = 1\n").unwrap();
         let error = reloader.reload().await.unwrap_err();

@@ -16,6 +16,7 @@ use mta::{LiveDirectory, Parts, Releaser, Server};
 use net::acme::Challenges;
 use net::{ClientTls, Clock, Network, Resolver, ServerTls};
 use public_http::PublicHttp;
+use sandbox::Needs;
 use store::Store;
 
 use super::certificates::{ServerCertificates, server_tls};
@@ -111,8 +112,8 @@ impl OpenServer {
 }
 
 impl Running {
-    /// Opens everything that the server needs, then starts to listen.
-    pub async fn start(config: &Config) -> Result<Self> {
+    /// Opens everything that the server needs, then starts to listen. `granted` is what the process is restricted to, if it is.
+    pub async fn start(config: &Config, granted: Option<Needs>) -> Result<Self> {
         let opened = OpenServer::open(config).await?;
         let (observers, pending_notices) = Observers::start(config, &opened.clock).await?;
         let OpenServer { clock, store, settings, live, .. } = &opened;
@@ -125,7 +126,7 @@ impl Running {
             clock.clone(),
             observers.events.clone(),
         );
-        let reloader = Arc::new(Reloader::new(config, settings.clone(), live.clone(), shown.clone(), certificates.clone()));
+        let reloader = Arc::new(Reloader::new(config, granted, settings.clone(), live.clone(), shown.clone(), certificates.clone()));
         let server = Server::start(opened.parts(config, &observers)).await?;
         let scraper = opened.scraper(&server, &certificates, &observers);
         let metrics = metrics::listen(config, &scraper).await?;

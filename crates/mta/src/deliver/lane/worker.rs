@@ -16,7 +16,7 @@ use crate::deliver::job::{AttemptMade, Job, Waiter};
 use crate::deliver::outbound::Outbound;
 use crate::deliver::pause_log;
 use crate::deliver::route::Plan;
-use crate::deliver::settle;
+use crate::deliver::settle::{self, Haste};
 use crate::deliver::transaction::Attempt;
 use crate::support::panic_edge::caught;
 
@@ -143,10 +143,11 @@ impl Worker {
             return self.divert(vec![job], &plan);
         }
         let reusable = attempt.reusable && !attempt.has_reply(Trouble::wants_new_connection);
-        // A delivery that is not settled is repeated after a crash: at most one message per connection, settled at once, before
-        // the connection is closed.
+        // A delivery that is not settled is repeated after a crash: at most one message per connection, settled before the connection takes
+        // the next one or is closed.
         let is_delivered = attempt.results.iter().any(Result::is_ok);
-        let _ = caught(settle::settle(&self.outbound, job, attempt.results)).await;
+        let haste = if self.lane.waiting.available_permits() == 0 { Haste::BesideOthers } else { Haste::AtOnce };
+        let _ = caught(settle::settle_in(&self.outbound, job, attempt.results, haste)).await;
         if is_delivered {
             Lanes::grow(&self.outbound, &self.lane);
         }

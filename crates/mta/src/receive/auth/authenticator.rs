@@ -19,7 +19,7 @@ use crate::context::Shared;
 use crate::receive::auth::cache::{CachedResult, Code, PasswordCache};
 use crate::receive::auth::hashing::HashingPool;
 use crate::receive::auth::passwords::{self, PasswordKey};
-use crate::receive::auth::throttle::{Allowances, LoginThrottle, Standing};
+use crate::receive::auth::throttle::{Allowances, LoginNetwork, LoginThrottle, Standing};
 use crate::receive::known_networks::KnownNetworks;
 use crate::settings::Settings;
 use crate::support::directory_cache::LiveDirectory;
@@ -61,8 +61,8 @@ pub struct LoggedIn {
     pub login: String,
     /// The name of the password or certificate.
     pub credential: String,
-    /// Whether the account was not used from the client's network before.
-    pub is_new: bool,
+    /// What was known of the client's network.
+    pub network: LoginNetwork,
 }
 
 /// Why a login was refused.
@@ -315,9 +315,9 @@ impl Authenticator {
         Some(self.log_in(attempt, account.login.key(), "token".into()).login)
     }
 
-    /// Logs in by a one-time link, which is as good as a password.
-    pub fn by_link(&self, client: IpAddr, login: String) -> LoggedIn {
-        self.log_in(LoginAttempt { client, mechanism: LoginWay::Page }, login, "one-time link".into())
+    /// Logs in to the page by something that is as good as a password, with this name.
+    pub fn on_the_page(&self, client: IpAddr, login: String, by: String) -> LoggedIn {
+        self.log_in(LoginAttempt { client, mechanism: LoginWay::Page }, login, by)
     }
 
     /// Counts a guess at something else than a password, until it is excused.
@@ -332,16 +332,16 @@ impl Authenticator {
 
     fn log_in(&self, attempt: LoginAttempt, login: String, credential: String) -> LoggedIn {
         let now_ms = self.shared.clock.now_ms();
-        let is_new = self.throttle.succeeded(&login, attempt.client, now_ms);
+        let from = self.throttle.succeeded(&login, attempt.client, now_ms);
         self.networks.logged_in(attempt.client, now_ms);
         let (client, mechanism) = (attempt.client, attempt.mechanism.name());
-        tracing::info!(%client, login, password = credential, mechanism, is_new, "{}", EventKind::LoggedIn.words());
+        tracing::info!(%client, login, password = credential, mechanism, new = from.news(), "{}", EventKind::LoggedIn.words());
         // The owner's page has an event of its own, recorded after the second step.
         if attempt.mechanism != LoginWay::Page {
             self.shared.events.record_with(|| {
                 let event = Event::new(EventKind::LoggedIn, now_ms).client(client).login(Some(login.as_str()));
                 let event = event.fact(Fact::Password, &credential).fact(Fact::Mechanism, mechanism);
-                event.maybe(Fact::New, is_new.then_some("yes"))
+                event.maybe(Fact::New, from.news())
             });
         }
         self.usage_log.push(UsageEvent::Login(LoginUse {
@@ -353,7 +353,7 @@ impl Authenticator {
             last_ms: now_ms,
             times: 1,
         }));
-        LoggedIn { login, credential, is_new }
+        LoggedIn { login, credential, network: from }
     }
 
     async fn pause(&self, standing: Standing) {

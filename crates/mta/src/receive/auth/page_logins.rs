@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use sasl::{Credentials, Secret};
 
 use crate::receive::auth::authenticator::{Authenticator, Denied, LoggedIn, LoginAttempt, LoginWay};
@@ -43,7 +44,11 @@ impl PageLogins {
     ///
     /// # Errors
     /// As for a login to send mail; the refusal is logged.
-    pub async fn check(&self, client: IpAddr, name: &str, password: &str) -> Result<LoggedIn, LoginRefused> {
+    pub fn check<'a>(&'a self, client: IpAddr, name: &'a str, password: &'a str) -> BoxFuture<'a, Result<LoggedIn, LoginRefused>> {
+        Box::pin(self.checked(client, name, password))
+    }
+
+    async fn checked(&self, client: IpAddr, name: &str, password: &str) -> Result<LoggedIn, LoginRefused> {
         let credentials = Credentials { authzid: String::new(), authcid: name.to_owned(), password: Secret::new(password) };
         let attempt = LoginAttempt { client, mechanism: LoginWay::Page };
         match self.0.check(attempt, &credentials).await {
@@ -65,7 +70,12 @@ impl PageLogins {
 
     /// Logs in the holder of a one-time link.
     pub fn by_link(&self, client: IpAddr, login: &str) -> LoggedIn {
-        self.0.by_link(client, login.to_owned())
+        self.0.on_the_page(client, login.to_owned(), "one-time link".into())
+    }
+
+    /// Logs in the holder of a passkey with this name.
+    pub fn by_passkey(&self, client: IpAddr, login: &str, name: &str) -> LoggedIn {
+        self.0.on_the_page(client, login.to_owned(), format!("passkey {name}"))
     }
 
     /// Counts a guess at a second step as a failed login, until [`Self::excuse`].

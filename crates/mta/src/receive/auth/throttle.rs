@@ -37,6 +37,28 @@ pub(crate) enum Standing {
     Stranger,
 }
 
+/// What was known of the network that a login came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoginNetwork {
+    /// The account was used from there before.
+    Known,
+    /// It was used before, but not from there.
+    New,
+    /// It was never used before.
+    First,
+}
+
+impl LoginNetwork {
+    /// Returns the value of the fact `new` of a login.
+    pub fn news(self) -> Option<&'static str> {
+        match self {
+            Self::Known => None,
+            Self::New => Some("yes"),
+            Self::First => Some("first"),
+        }
+    }
+}
+
 /// The counts.
 #[derive(Debug)]
 pub(crate) struct LoginThrottle(Mutex<ThrottleState>);
@@ -94,11 +116,15 @@ impl LoginThrottle {
         state.accounts.give_back(&login.to_owned());
     }
 
-    /// Records a successful login. Returns true if the client's network was unknown before.
-    pub fn succeeded(&self, login: &str, client: IpAddr, now_ms: i64) -> bool {
+    /// Records a successful login. Returns what was known of the client's network before.
+    pub fn succeeded(&self, login: &str, client: IpAddr, now_ms: i64) -> LoginNetwork {
         self.excuse(login, client);
         let mut state = self.0.lock();
-        state.known.insert_over_oldest((login.to_owned(), neighbourhood(client)), now_ms, |at_ms| *at_ms).is_none()
+        if state.known.insert_over_oldest((login.to_owned(), neighbourhood(client)), now_ms, |at_ms| *at_ms).is_some() {
+            return LoginNetwork::Known;
+        }
+        let of_account = state.known.iter().filter(|((known, _), _)| known == login).take(2).count();
+        if of_account > 1 { LoginNetwork::New } else { LoginNetwork::First }
     }
 }
 
@@ -135,7 +161,10 @@ mod tests {
     #[test]
     fn known_networks_are_never_refused() {
         let throttle = LoginThrottle::default();
-        assert!(throttle.succeeded("me", ip("198.51.100.1"), 0) && !throttle.succeeded("me", ip("198.51.7.7"), 1));
+        assert_eq!(throttle.succeeded("me", ip("198.51.100.1"), 0), LoginNetwork::First);
+        assert_eq!(throttle.succeeded("me", ip("198.51.7.7"), 1), LoginNetwork::Known);
+        assert_eq!(throttle.succeeded("you", ip("198.51.7.7"), 1), LoginNetwork::First);
+        assert_eq!(throttle.succeeded("you", ip("192.0.2.7"), 1), LoginNetwork::New);
         for n in 0..100 {
             throttle.enter("me", IpAddr::from([192, 0, 2, n]), ALLOWANCES, 1);
             throttle.enter("you", ip("198.51.100.9"), ALLOWANCES, 1);

@@ -21,6 +21,7 @@ fact-client = client
 fact-host = host at
 fact-attempt = attempt { $n }
 fact-again = again in { $span }
+fact-plaintext = not encrypted:
 fact-verified = certificate verified by
 fact-score = spam score
 fact-took = took { $span }

@@ -16,6 +16,7 @@ page-next = Next page
 copy = Copy
 copied = Copied
 undo = Undo
+undo-too-large = It is too large for “Undo”.
 
 nav-today = Today
 nav-mail = Mail

@@ -21,6 +21,7 @@ fact-client = 客户端
 fact-host = 主机地址
 fact-attempt = 第 { $n } 次尝试
 fact-again = { $span }后重试
+fact-plaintext = 未加密：
 fact-verified = 证书验证方式：
 fact-score = 垃圾邮件评分
 fact-took = 用时 { $span }

@@ -16,6 +16,7 @@ page-next = 下一页
 copy = 复制
 copied = 已复制
 undo = 撤销
+undo-too-large = 内容过大，无法撤销。
 
 nav-today = 今天
 nav-mail = 邮件

@@ -39,7 +39,7 @@ pub(super) async fn enable(screen: Screen, Path(source): Path<String>, Form(form
     let words = message(screen.text.with(key, [("address", source.clone().into())]), &changed);
     let back = if form.back.starts_with("/aliases") { form.back } else { place(&source) };
     let other = if form.enabled { "false" } else { "true" };
-    Ok(Done::new(back.clone(), words).undo(screen.text.say("undo"), to, &[("enabled", other), ("back", &back)]).into_response())
+    Ok(Done::new(back.clone(), words).undo(screen.text, to, &[("enabled", other), ("back", &back)]).into_response())
 }
 
 #[derive(Debug, Deserialize)]
@@ -91,7 +91,7 @@ pub(super) async fn targets(Owner(screen): Owner, Path(source): Path<String>, Fo
     let words = message(screen.text.with("aliases-moved", [("address", source.clone().into())]), &changed);
     let old = before.targets.join(" ");
     let undo = [("targets", old.as_str()), ("sure", "yes")];
-    Ok(Done::new(place(&source), words).undo(screen.text.say("undo"), format!("{}/targets", place(&source)), &undo).into_response())
+    Ok(Done::new(place(&source), words).undo(screen.text, format!("{}/targets", place(&source)), &undo).into_response())
 }
 
 pub(super) async fn remove(Owner(screen): Owner, Path(source): Path<String>) -> Result<Response, Problem> {
@@ -105,7 +105,7 @@ pub(super) async fn remove(Owner(screen): Owner, Path(source): Path<String>) -> 
         ("options", stored.options.as_str()),
         ("enabled", if stored.enabled { "true" } else { "false" }),
     ];
-    Ok(Done::new("/aliases", words).undo(screen.text.say("undo"), "/aliases/restore", &fields).into_response())
+    Ok(Done::new("/aliases", words).undo(screen.text, "/aliases/restore", &fields).into_response())
 }
 
 #[derive(Debug, Deserialize)]

@@ -121,7 +121,7 @@ pub(super) struct SuspendForm {
 pub(super) async fn suspend(Owner(screen): Owner, Path(login): Path<String>, Form(form): Form<SuspendForm>) -> Result<Response, Problem> {
     patch(&screen, &login, &AccountPatch { suspended: Some(form.why.trim().to_owned()), ..AccountPatch::default() }).await?;
     let words = screen.text.with("people-is-suspended", [("login", login.clone().into())]);
-    Ok(Done::new(place(&login), words).undo(screen.text.say("undo"), format!("{}/resume", place(&login)), &[]).into_response())
+    Ok(Done::new(place(&login), words).undo(screen.text, format!("{}/resume", place(&login)), &[]).into_response())
 }
 
 pub(super) async fn resume(Owner(screen): Owner, Path(login): Path<String>) -> Result<Response, Problem> {

@@ -63,7 +63,7 @@ fn passwords(screen: &Screen, account: &AccountDetail, place: &str) -> Markup {
         Column::new(text.say("people-client"), "lead"),
         Column::new(text.say("people-created"), "tight"),
         Column::new(text.say("people-used"), ""),
-        Column::new(text.say("people-remove"), "tight"),
+        Column::new(text.say("people-remove"), "act"),
     ];
     let row = |credential: &CredentialView| {
         vec![

@@ -57,7 +57,7 @@ fn rows(screen: &Screen, tokens: &[Token]) -> Markup {
         Column::new(text.say("server-token-scopes"), ""),
         Column::new(text.say("people-created"), "tight"),
         Column::new(text.say("people-used"), "tight"),
-        Column::new(text.say("people-remove"), "tight"),
+        Column::new(text.say("people-remove"), "act"),
     ];
     let row = |token: &Token| {
         vec![

@@ -9,6 +9,7 @@ use super::tick;
 use crate::catalogue::Text;
 use crate::components::{cut, whole};
 use crate::moment::relative;
+use crate::said::said;
 use crate::screen::Screen;
 
 /// The checks of this step, in the order of a first connection.
@@ -40,20 +41,20 @@ fn one(text: Text, check: &str, bad: &[&HealthCause], good: &[&HealthFinding]) -
         @if bad.is_empty() {
             @for finding in good.iter().take(3) { div.quiet.small-text { (cut(&format!("{}: {}", finding.about, finding.found), 160)) } }
         }
-        @for cause in bad { (cause_in_words(cause)) }
+        @for cause in bad { (cause_in_words(text, cause)) }
     }
 }
 
 /// Returns a cause: what was found, the consequence, the fix.
-fn cause_in_words(cause: &HealthCause) -> Markup {
+fn cause_in_words(text: Text, cause: &HealthCause) -> Markup {
     html! {
         div.cause {
             @for finding in &cause.findings {
-                p { (cut(&finding.about, 100)) ": " (cut(&finding.found, 300)) }
-                @if let Some(fix) = finding.fix.as_ref().filter(|_| cause.fix.is_none()) { p.hint { "→ " (whole(fix)) } }
+                p { (cut(&said(text, &finding.about), 100)) ": " (cut(&said(text, &finding.found), 300)) }
+                @if let Some(fix) = finding.fix.as_ref().filter(|_| cause.fix.is_none()) { p.hint { "→ " (whole(&said(text, fix))) } }
             }
-            @if let Some(why) = &cause.why { p.quiet { (cut(why, 300)) } }
-            @if let Some(fix) = &cause.fix { p.hint { "→ " (whole(fix)) } }
+            @if let Some(why) = &cause.why { p.quiet { (cut(&said(text, why), 300)) } }
+            @if let Some(fix) = &cause.fix { p.hint { "→ " (whole(&said(text, fix))) } }
         }
     }
 }

@@ -52,7 +52,7 @@ pub async fn start(dir: &Path) -> Result<DemoNetwork> {
     let signer = publish_strangers_records(&zone)?;
     let config = write_configuration(dir, port, dns)?;
     logging::start(&config.file.log)?;
-    let running = Running::start(&config).await?;
+    let running = Running::start(&config, None).await?;
     for (name, address) in hosts {
         say(name, &format!("mail host mx.{name} at {address}:{port}"))?;
     }

@@ -41,8 +41,24 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
             "hostname = \"mx.example.com\": the name that the address has in DNS",
         ));
     }
+    findings.extend(judge_sandbox(config));
     if findings.is_empty() {
         findings.push(Finding::good(CHECK, about, "no errors"));
     }
     findings
+}
+
+/// What restricts the server's process on this kernel.
+fn judge_sandbox(config: &Config) -> Option<Finding> {
+    let fix = "use a kernel with Landlock (5.13 or later, enabled at boot) and seccomp; waypost selftest sandbox shows the effect";
+    let found = match (config.file.sandbox.enabled, sandbox::landlock_version(), sandbox::has_seccomp()) {
+        (false, ..) => {
+            return Some(Finding::bad(Severity::Notice, "sandbox", "waypost", "turned off (sandbox.enabled)", "remove the option"));
+        }
+        (_, 1.., true) => return None,
+        (_, 0, true) => "this kernel has no Landlock: the server's process can open every file that its user can",
+        (_, _, false) => "this kernel has no seccomp: the server's process can make every system call",
+    };
+    let severity = if config.file.sandbox.required { Severity::Error } else { Severity::Notice };
+    Some(Finding::bad(severity, "sandbox", "waypost", found, fix))
 }

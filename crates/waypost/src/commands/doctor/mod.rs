@@ -28,7 +28,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
-use control_api::api::{DomainView, HealthFinding as Finding, Severity};
+use control_api::api::{CheckName, DomainView, HealthFinding as Finding, Severity};
 use mail::Domain;
 use net::Resolver;
 
@@ -36,6 +36,7 @@ pub use outbound::port_25;
 
 use crate::cli::DoctorArgs;
 use crate::config::{self, Config};
+use crate::conversation::TRIAL;
 use crate::output::{DIM, Output, note, print, styled};
 use crate::transport::Transport;
 
@@ -54,6 +55,8 @@ struct DoctorContext {
     domains: Vec<Domain>,
     /// The time server to compare the clock with.
     time_server: Option<String>,
+    /// The EHLO name of its sessions with the server, by which a running server leaves them out of its history.
+    hello: String,
     /// Whether DNS answers at all.
     has_dns: bool,
     /// The fix of the SPF record of each name, from the DNS plan.
@@ -226,6 +229,12 @@ async fn prepare(config: Config, api: Option<Transport>, report: &mut DoctorRepo
             }
         },
     };
+    // Without a running server, nothing answers or something else does.
+    let hello = match &mut api {
+        Some(api) => api.post::<CheckName>("/api/v1/health/names", &()).await.map(|name| name.hello).ok(),
+        None => None,
+    };
+    let hello = hello.unwrap_or_else(|| TRIAL.to_owned());
     let dead = resolver::check_silence(&config, &resolver).await;
     let has_dns = dead.is_none();
     let (addresses, found) = match dead {
@@ -234,7 +243,7 @@ async fn prepare(config: Config, api: Option<Transport>, report: &mut DoctorRepo
     };
     report.add(found)?;
     let time_server = report.time_server.clone();
-    Ok(DoctorContext { config, api, resolver, addresses, domains, time_server, has_dns, spf_fixes: HashMap::new() })
+    Ok(DoctorContext { config, api, resolver, addresses, domains, time_server, hello, has_dns, spf_fixes: HashMap::new() })
 }
 
 /// Splits an error into its text and its hint.

@@ -57,7 +57,7 @@ async fn check_port(context: &DoctorContext, kind: ListenerKind, at: SocketAddr)
         }
     });
     if kind == ListenerKind::Mx && is_ours && !is_self(at.ip()) {
-        findings.push(check_relay(&mut conversation, &about).await);
+        findings.push(check_relay(&mut conversation, &about, &context.hello).await);
     }
     findings
 }
@@ -68,9 +68,9 @@ fn is_self(address: IpAddr) -> bool {
 }
 
 /// Whether an unauthenticated client can relay.
-async fn check_relay(conversation: &mut Conversation, about: &str) -> Finding {
+async fn check_relay(conversation: &mut Conversation, about: &str, hello: &str) -> Finding {
     let test = async {
-        conversation.say("EHLO trial.invalid").await?;
+        conversation.say(&format!("EHLO {hello}")).await?;
         let mail = conversation.say("MAIL FROM:<relay-trial@example.org>").await?;
         if mail.code >= 400 {
             return Ok(mail);

@@ -51,7 +51,7 @@ async fn check_certificate(context: &DoctorContext, probe: &TlsProbe, at: Socket
     let about = format!("{at}, STARTTLS");
     let mut tcp = connect(at).await.ok()?;
     let wrong = |found: String, fix: &str| Some(Finding::bad(Severity::Warning, "tls", about.clone(), found, fix));
-    match up_to_start_tls(&mut tcp).await {
+    match up_to_start_tls(&mut tcp, &context.hello).await {
         Ok((_, answer)) if answer.code == 220 => {}
         Ok((_, answer)) => {
             return wrong(format!("refused: {}", answer.text()), "check that the server has a certificate: waypost cert status");
@@ -85,7 +85,7 @@ async fn check_tlsa(context: &DoctorContext, tls: &ClientTls, at: SocketAddr) ->
         return Some(bad("no TLSA record is usable for SMTP (3 1 1 is)".into()).because(why));
     };
     let mut tcp = connect(at).await.ok()?;
-    up_to_start_tls(&mut tcp).await.ok().filter(|(_, answer)| answer.code == 220)?;
+    up_to_start_tls(&mut tcp, &context.hello).await.ok().filter(|(_, answer)| answer.code == 220)?;
     Some(match tls.connect_as(&Arc::new(dane), tcp).await {
         Ok(_) => Finding::good("tlsa", about, format!("the certificate matches one of {count} records")),
         Err(error) => bad(error.to_string()).because(why),

@@ -14,7 +14,7 @@ use serde::Serialize;
 use smtp::client::TlsMode;
 use tokio::net::TcpStream;
 
-use crate::conversation::{Conversation, SmtpReply, connect, up_to_start_tls};
+use crate::conversation::{Conversation, SmtpReply, TRIAL, connect, up_to_start_tls};
 
 /// The From address of the test message, which belongs to nobody here.
 const FOREIGN: &str = "foreign-from-trial@example.net";
@@ -112,13 +112,13 @@ impl SmarthostTester<'_> {
         match route.tls {
             TlsMode::Implicit => {}
             TlsMode::Required => {
-                let (_, answer) = up_to_start_tls(&mut tcp).await.map_err(no_tls)?;
+                let (_, answer) = up_to_start_tls(&mut tcp, TRIAL).await.map_err(no_tls)?;
                 if answer.code != 220 {
                     return Err(no_tls(format!("STARTTLS refused: {}", answer.text())));
                 }
             }
             TlsMode::Opportunistic => {
-                let why = match up_to_start_tls(&mut tcp).await.map_err(no_tls)? {
+                let why = match up_to_start_tls(&mut tcp, TRIAL).await.map_err(no_tls)? {
                     (offered, answer) if answer.code == 220 && offered.offers("STARTTLS").is_some() => {
                         match self.handshake(route, tcp).await {
                             Ok(stream) => return Ok(self.secured(route, stream, steps)),

@@ -11,7 +11,7 @@ use mail::Domain;
 use net::{TlsProbe, TlsProbeError, TlsVersion};
 use serde::Serialize;
 
-use crate::conversation::{Conversation, SmtpReply, connect, secured, up_to_start_tls};
+use crate::conversation::{Conversation, SmtpReply, TRIAL, connect, secured, up_to_start_tls};
 
 const UNREACHABLE: &str = "Couldn't reach server";
 const NEGOTIATION: &str = "TLS Negotiation failed, the certificate doesn't match the host., code: 550";
@@ -116,7 +116,7 @@ impl Prober<'_> {
             findings.good("connection", "open");
         }
         if !port.implicit {
-            match up_to_start_tls(&mut tcp).await {
+            match up_to_start_tls(&mut tcp, TRIAL).await {
                 Ok((offered, answer)) => self.check_start_tls(first, &offered, &answer, findings)?,
                 Err(error) => {
                     findings.bad("STARTTLS", error, Some(UNREACHABLE), "check which program listens on the port: ss -ltnp");
@@ -184,7 +184,7 @@ impl Prober<'_> {
             if port.implicit {
                 conversation.reply().await?;
             }
-            conversation.say("EHLO trial.invalid").await
+            conversation.say(&format!("EHLO {TRIAL}")).await
         };
         let what = "AUTH under TLS";
         let offered = match offered.await {

@@ -81,9 +81,14 @@ section!("[limits]", "Limits for clients.", LimitsOptions, [], {
     message_bytes: Size = Size(50 << 20);
     /// Maximum recipients of a message. RFC 5321 requires at least 100.
     recipients: Int<100, 100_000> = Int(100);
-    /// Maximum memory for messages that are being received, at most 384 KiB for each. Clients from unknown networks use at most half of it, one such
-    /// network an eighth; the last eighth is reserved for accounts. If the memory is used up, a client waits for 5 seconds, then gets a 4xx reply.
+    /// Maximum memory for messages that are being received, at most 384 KiB for each; while less than a third of it is used, a forward stays in memory up to
+    /// 8 MiB, and is on disk only if it must be queued. Clients from unknown networks use at most half of it, one such network an eighth; the last eighth is
+    /// reserved for accounts. If the memory is used up, a client waits for 5 seconds, then gets a 4xx reply.
     content_memory_bytes: Size = Size(192 << 20);
+    /// Maximum memory of the whole server. Beyond it new clients get 421 4.3.2, except those with a login or from the network of one; from seven eighths of it on
+    /// the server is under stress: unknown clients get at most 10 seconds for a command and 3 errors. Default: three quarters of the memory of the machine,
+    /// or of the server's control group.
+    memory_bytes: Option<Size> = None;
     /// Maximum concurrent sessions. On port 25, clients from unknown networks get at most half of them; on the submission ports, clients that have not
     /// logged in get at most a quarter; when three quarters of such a share are used, its clients are disconnected after 10 seconds without a command.
     sessions: Int<1, 1_000_000> = Int(10_000);

@@ -9,6 +9,7 @@ use hyper::body::Bytes;
 use mail::one_line_at_most;
 use mta::{DirectSender, Postmaster};
 use net::{ClientTls, Clock, HttpPost, PostAnswer, PostOptions, PostUrl, Resolver, hmac_sha256, http_post};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::notice::{Notice, NoticeKind};
@@ -21,7 +22,8 @@ const NTFY_MAX_BYTES: usize = 4000;
 const SHOWN_MAX_CHARS: usize = 200;
 
 /// A channel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Channel {
     Mail,
     Webhook,

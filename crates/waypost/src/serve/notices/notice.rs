@@ -54,7 +54,7 @@ impl NoticeKind {
 }
 
 /// A notice.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notice {
     pub kind: NoticeKind,
     /// What it is about, so that the same is not told twice.

@@ -41,7 +41,9 @@ pub fn of_event(event: &Event) -> Option<Notice> {
             );
             Notice::urgent(NoticeKind::AccountSuspended, login, &format!("the account {login} is suspended"), &text)
         }
-        EventKind::LoggedIn if event.get(Fact::New) == Some("yes") => new_network(event, login, fact(Fact::Password)),
+        EventKind::LoggedIn | EventKind::OwnerLoggedIn if event.get(Fact::New) == Some("yes") => {
+            new_network(event, login, fact(Fact::Password))
+        }
         EventKind::BugCaught => {
             let text = "The log has the lines before it. No accepted mail is lost. Please report it.\n";
             Notice::urgent(NoticeKind::Bug, "", "a bug was caught", text)
@@ -52,6 +54,13 @@ pub fn of_event(event: &Event) -> Option<Notice> {
 
 fn new_network(event: &Event, login: &str, password: &str) -> Notice {
     let client = event.client.map(|client| client.to_string()).unwrap_or_default();
+    if event.kind == EventKind::OwnerLoggedIn {
+        let text = format!(
+            "{login} has opened the owner's page from {client}, for the first time from that network.\n\n\
+             If that was not you, end its sessions, and replace the password:\n\n  waypost web sessions --end {login}\n  waypost account show {login}\n"
+        );
+        return Notice::urgent(NoticeKind::NewNetwork, login, &format!("{login} has logged in from a new network"), &text);
+    }
     let text = format!(
         "{login} has logged in from {client} with the password \"{password}\", for the first time from that network.\n\n\
          If that was not you, replace the password:\n\n  waypost account show {login}\n  waypost account passwd {login} --name {password}\n"
@@ -76,7 +85,10 @@ mod tests {
         assert_eq!((notice.is_urgent, notice.has_letter), (false, true));
         let login = Event::new(EventKind::LoggedIn, 0).login(Some("me@example.test"));
         assert_eq!(of_event(&login), None);
-        assert!(of_event(&login.fact(Fact::New, "yes")).unwrap().subject.contains("from a new network"));
+        assert!(of_event(&login.clone().fact(Fact::New, "yes")).unwrap().subject.contains("from a new network"));
+        assert_eq!(of_event(&login.fact(Fact::New, "first")), None, "the first login of an account is no news");
+        let page = Event::new(EventKind::OwnerLoggedIn, 0).login(Some("me@example.test")).fact(Fact::New, "yes");
+        assert!(of_event(&page).unwrap().text.contains("waypost web sessions --end me@example.test"));
         assert_eq!(of_event(&Event::new(EventKind::Delivered, 0)), None);
     }
 }

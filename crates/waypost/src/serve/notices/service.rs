@@ -1,6 +1,6 @@
 //! The task behind notices, and the sink that feeds it.
 //!
-//! Invariant: the sink never waits: beyond [`WAITING_MAX`] events, new ones are dropped; so are notices beyond [`CARRIED_MAX`] under way.
+//! Invariant: the sink never waits: beyond [`WAITING_MAX`] events, new ones are dropped.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -8,17 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use directory::AliasSource;
-use events::{Event, EventKind, EventSink, Events};
-use mail::QueueId;
+use events::{Event, EventKind, EventSink};
 use mta::{Handles, LiveDirectory, Pauses};
-use net::{Clock, random_u32};
 use serde::{Deserialize, Serialize};
 use store::Store;
 use tokio::sync::mpsc;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 
 use super::channel::{Channel, ChannelAnswer, Channels};
-use super::courier::carry;
+use super::courier::{Courier, Waiting, new_id};
 use super::ledger::Ledger;
 use super::notice::{Notice, NoticeKind};
 use super::of_event::of_event;
@@ -30,9 +28,6 @@ use crate::serve::seen_file::SeenFile;
 
 /// Maximum events that wait.
 const WAITING_MAX: usize = 1000;
-
-/// Maximum notices under way.
-const CARRIED_MAX: usize = 100;
 
 /// Maximum aliases whose first sender is remembered.
 const ALIASES_MAX: usize = 50_000;
@@ -91,11 +86,12 @@ impl Notices {
             clock,
         });
         let file = config.file.data_dir.join("notices.json");
-        let work = Work { channels: channels.clone(), pauses, store, live, certificates, record, carried: JoinSet::new() };
+        let courier = Courier::new(channels.clone(), record);
+        let work = Work { channels: channels.clone(), pauses, store, live, certificates, courier };
         Self { channels, task: tokio::spawn(work.run(events, file)) }
     }
 
-    /// Ends the task, and with it what is under way.
+    /// Ends the task; what is under way is tried again after the next start.
     pub fn stop(&self) {
         self.task.abort();
     }
@@ -121,10 +117,6 @@ impl Notices {
     }
 }
 
-fn new_id(clock: &Clock) -> String {
-    format!("msg_{}", QueueId::next(clock.now_ms(), random_u32()))
-}
-
 /// What a restart must not forget.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -132,6 +124,8 @@ struct Kept {
     ledger: Ledger,
     /// The addresses that have had mail; `None` until first sender notices are wanted.
     senders: Option<BTreeSet<String>>,
+    /// What the channels have not accepted yet.
+    waiting: Waiting,
 }
 
 struct Work {
@@ -140,8 +134,7 @@ struct Work {
     store: Store,
     live: Arc<LiveDirectory>,
     certificates: Arc<ServerCertificates>,
-    record: Events,
-    carried: JoinSet<()>,
+    courier: Courier,
 }
 
 impl Work {
@@ -154,11 +147,16 @@ impl Work {
         let mut tick = tokio::time::interval(LOOK_EVERY);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
+            self.courier.begin(&kept.waiting);
             let notices = tokio::select! {
                 event = events.recv() => match event {
                     Some(event) => self.of_event(&event, &mut kept),
                     None => return,
                 },
+                Some(end) = self.courier.ended() => {
+                    self.courier.settle(end, &mut kept.waiting);
+                    Vec::new()
+                }
                 _ = tick.tick() => {
                     let now_ms = self.channels.clock.now_ms();
                     let mut notices = pauses.look(&self.pauses, self.channels.settings.paused_for_s, now_ms);
@@ -177,7 +175,7 @@ impl Work {
             let now_ms = self.channels.clock.now_ms();
             let urgent: Vec<Notice> = notices.into_iter().filter_map(|notice| kept.ledger.take(notice, now_ms)).collect();
             let digest = kept.ledger.digest(self.channels.settings.digest_every_s, now_ms);
-            urgent.into_iter().chain(digest).for_each(|notice| self.send(notice));
+            urgent.into_iter().chain(digest).for_each(|notice| self.send(&notice, &mut kept.waiting));
             if kept != written {
                 written = kept.clone();
                 if let Err(error) = file.write(&kept).await {
@@ -215,18 +213,9 @@ impl Work {
         notices
     }
 
-    fn send(&mut self, notice: Notice) {
-        while self.carried.try_join_next().is_some() {}
-        for channel in self.channels.open() {
-            if !self.channels.wants(channel, &notice) {
-                continue;
-            }
-            if self.carried.len() >= CARRIED_MAX {
-                tracing::warn!(channel = channel.name(), subject = notice.subject, "too many notices are under way: this one is dropped");
-                continue;
-            }
-            let (channels, id) = (self.channels.clone(), new_id(&self.channels.clock));
-            self.carried.spawn(carry(channels, channel, id, notice.clone(), self.record.clone()));
+    fn send(&self, notice: &Notice, waiting: &mut Waiting) {
+        for channel in self.channels.open().into_iter().filter(|channel| self.channels.wants(*channel, notice)) {
+            waiting.add(channel, notice.clone(), &self.channels.clock);
         }
     }
 }

@@ -1,0 +1,418 @@
+//! The journal: commits and settlements of mail under way, in front of the database.
+//!
+//! Most mail is delivered a moment after it was accepted. Its rows, their indexes, and their removal would cost many times its size on the disk. So a
+//! commit of claimed messages and a settlement are appended to a file, with one sync for all that wait; the database gets only what still lives when
+//! the journal is moved: after some seconds, when the file is full, before a query of the queue, and at the stop. Invariant: the journal and the
+//! database change hands in one transaction, by the salt; what was acknowledged is in one of them, never in both.
+
+mod entry;
+mod file;
+mod pending;
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mail::QueueId;
+use rusqlite::Connection;
+
+use self::entry::Entry;
+use self::file::JournalFile;
+use self::pending::{Pending, PendingChange};
+use crate::error::StoreError;
+use crate::message::{NewMessage, Settlement};
+use crate::operation::Operation;
+use crate::room::Room;
+use crate::sqlite;
+
+/// The name of the file in the data directory.
+pub(crate) const JOURNAL: &str = "journal";
+
+/// Time after which mail that still waits for its outcome is moved to the database.
+const MOVE_AFTER: Duration = Duration::from_secs(5);
+
+/// Time after which a move is tried again that has failed.
+const MOVE_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// Messages and settlements that are moved at once: other operations wait meanwhile, a tenth of a millisecond for each.
+const PENDING_MAX: usize = 512;
+
+/// Maximum size of what is moved at once, in octets.
+const PENDING_MAX_BYTES: u64 = 8 << 20;
+
+/// The journal of a data directory.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    path: PathBuf,
+    /// The directory of large content.
+    content: Arc<PathBuf>,
+    /// `None` if the disk had no room for it: everything goes to the database.
+    file: Option<JournalFile>,
+    pending: Pending,
+    pending_max_bytes: u64,
+    /// Since when something has been pending, or the last move that failed.
+    since: Option<Instant>,
+}
+
+impl Journal {
+    /// Opens the journal, and moves what it holds to the database.
+    ///
+    /// # Errors
+    /// If the file or the database cannot be read or written; nothing is lost then.
+    pub fn open(db: &Connection, data: &Path, content: Arc<PathBuf>, room: &Room) -> Result<Self, StoreError> {
+        let path = data.join(JOURNAL);
+        let file = JournalFile::open(&path, room.journal_bytes())?;
+        let pending_max_bytes = PENDING_MAX_BYTES.min(room.journal_bytes() / 4);
+        let mut journal = Self { path, content, file, pending: Pending::default(), pending_max_bytes, since: None };
+        journal.replay(db)?;
+        Ok(journal)
+    }
+
+    fn replay(&mut self, db: &Connection) -> Result<(), StoreError> {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        let salt = sqlite::journal_salt(db)?;
+        let mut found = file.scan(salt)?;
+        if found == file::Scan::default() {
+            file.restart(salt);
+            return Ok(());
+        }
+        for record in found.records.drain(..) {
+            match Entry::read(&record, &self.content) {
+                // A content file without a message stays for the sweep.
+                Ok(entry) => drop(self.pending.add(entry)),
+                Err(error) => {
+                    tracing::error!(error, "a record of the journal is unreadable");
+                    found.damaged += 1;
+                }
+            }
+        }
+        if found.damaged > 0 {
+            self.keep_copy(salt, &format!("{} records or batches of the journal are damaged", found.damaged))?;
+        }
+        if found.torn > 0 {
+            tracing::warn!(records = found.torn, "the journal ends with records that were not written whole; they were not acknowledged");
+        }
+        self.move_to(db).map(drop)
+    }
+
+    /// Copies the file beside it for the operator.
+    fn keep_copy(&self, salt: i64, problem: &str) -> Result<(), StoreError> {
+        let copy = self.path.with_file_name(format!("{JOURNAL}.damaged-{salt:016x}"));
+        fs::copy(&self.path, &copy)?;
+        File::open(&copy)?.sync_all()?;
+        tracing::error!(copy = %copy.display(), "{problem}: check the disk; all other mail continues, and a copy of the file was kept");
+        Ok(())
+    }
+
+    /// Whether an operation can be appended: mail for delivery at once, which is not in the database, and the end of an attempt.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub fn takes(&self, db: &Connection, operation: &Operation) -> Result<bool, StoreError> {
+        let may_arrive = |messages: &[NewMessage]| Ok::<_, StoreError>(!self.has_any(messages) && !sqlite::has_any(db, messages)?);
+        match operation {
+            _ if self.file.is_none() => Ok(false),
+            Operation::Enqueue { messages, .. } => {
+                Ok(messages.iter().all(|new| new.claimed && new.held.is_none()) && may_arrive(messages)?)
+            }
+            Operation::Settle { settlement, .. } => may_arrive(&settlement.follow),
+            _ => Ok(false),
+        }
+    }
+
+    /// Whether one of these messages is in the journal.
+    pub fn has_any(&self, messages: &[NewMessage]) -> bool {
+        messages.iter().any(|new| self.pending.has(new.message.id))
+    }
+
+    /// Adds an operation to the next batch. False if it does not fit.
+    pub fn push(&mut self, operation: &Operation) -> bool {
+        let Some(file) = &mut self.file else { return false };
+        match operation {
+            Operation::Enqueue { messages, lease_ms } => file.push(|out| Entry::write_arrival(messages, *lease_ms, out)),
+            Operation::Settle { settlement, lease_ms, .. } => file.push(|out| Entry::write_settlement(settlement, *lease_ms, out)),
+            _ => false,
+        }
+    }
+
+    /// Writes the batch; it is on the disk, synced, when this returns.
+    ///
+    /// # Errors
+    /// If that fails. Nothing can be appended until what was acknowledged has been [moved](Self::move_to).
+    pub fn commit(&mut self) -> Result<(), StoreError> {
+        self.file.as_mut().map_or(Err(StoreError::Closed), JournalFile::commit)
+    }
+
+    /// Adds a committed operation to what waits. Returns the content files that no message names any more.
+    #[allow(clippy::disallowed_methods)] // how long to wait before a move, which no outcome depends on
+    pub fn add(&mut self, operation: Operation) -> Vec<QueueId> {
+        if self.pending.is_empty() {
+            self.since = Some(Instant::now());
+        }
+        match operation {
+            Operation::Enqueue { messages, lease_ms } => self.pending.add(Entry::Arrived { messages, lease_ms }),
+            Operation::Settle { settlement, lease_ms, .. } => self.pending.add(Entry::Settled { settlement, lease_ms }),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Appends nothing more before a move, as after a failed write.
+    pub fn break_off(&mut self) {
+        self.file.iter_mut().for_each(JournalFile::close);
+    }
+
+    /// Whether nothing can be appended before a move.
+    pub fn is_broken(&self) -> bool {
+        self.file.as_ref().is_some_and(JournalFile::is_broken)
+    }
+
+    /// Whether a message may wait whose next attempt the database does not have.
+    pub fn has_settlements(&self) -> bool {
+        self.pending.has_settlements()
+    }
+
+    /// Returns after what time a move is due; `None` if nothing is pending.
+    pub fn move_is_due_in(&self) -> Option<Duration> {
+        if self.pending.is_empty() {
+            return None;
+        }
+        let is_much = self.pending.len() >= PENDING_MAX || self.pending.bytes() > self.pending_max_bytes;
+        let after = match (self.is_broken(), is_much) {
+            (true, _) => MOVE_AGAIN_AFTER,
+            (false, true) => Duration::ZERO,
+            (false, false) => MOVE_AFTER,
+        };
+        self.since.map(|since| after.saturating_sub(since.elapsed()))
+    }
+
+    /// Moves what waits to the database, in one transaction, and begins the file again. Returns the content files that no message names any more.
+    ///
+    /// # Errors
+    /// If that fails. Everything is kept, and nothing is appended until a move succeeds: after a crash the database might have the new salt after all.
+    #[allow(clippy::disallowed_methods)] // as in `add`
+    pub fn move_to(&mut self, db: &Connection) -> Result<Vec<QueueId>, StoreError> {
+        let Some(file) = self.file.as_mut().filter(|file| file.is_used() || file.is_broken()) else { return Ok(Vec::new()) };
+        let salt = file.salt();
+        let mut moved = transact(db, salt, &self.pending, false);
+        if let Err(StoreError::Conflict(error)) = &moved {
+            file.close();
+            self.keep_copy(salt, &format!("a record of the journal is in the database already ({error})"))?;
+            moved = transact(db, salt, &self.pending, true);
+        }
+        self.since = (!self.pending.is_empty() && moved.is_err()).then(Instant::now);
+        let Some(file) = &mut self.file else { return Ok(Vec::new()) };
+        let (salt, files) = moved.inspect_err(|_| file.close())?;
+        file.restart(salt);
+        self.pending.clear();
+        Ok(files)
+    }
+}
+
+/// Writes the changes and a new salt, if the database has this one. `leaves_out`: those that are there already are left out.
+fn transact(db: &Connection, salt: i64, pending: &Pending, leaves_out: bool) -> Result<(i64, Vec<QueueId>), StoreError> {
+    db.execute_batch("BEGIN IMMEDIATE")?;
+    let mut files = Vec::new();
+    let result = pending
+        .changes(|change| {
+            if !leaves_out {
+                return apply(db, &change).map(|more| files.extend(more));
+            }
+            db.execute_batch("SAVEPOINT change")?;
+            let applied = apply(db, &change);
+            db.execute_batch(if applied.is_ok() { "RELEASE change" } else { "ROLLBACK TO change; RELEASE change" })?;
+            match applied {
+                Err(StoreError::Conflict(_)) => Ok(()),
+                other => other.map(|more| files.extend(more)),
+            }
+        })
+        .and_then(|()| sqlite::renew_journal_salt(db, salt))
+        .and_then(|salt| Ok(db.execute_batch("COMMIT").map(|()| salt)?));
+    if result.is_err() {
+        // After a failed COMMIT SQLite may have rolled back by itself; this then fails without harm.
+        let _ = db.execute_batch("ROLLBACK");
+    }
+    Ok((result?, files))
+}
+
+fn apply(db: &Connection, change: &PendingChange<'_>) -> Result<Vec<QueueId>, StoreError> {
+    let no_lease = 0;
+    match change {
+        PendingChange::Arrival { messages, lease_ms, done } => {
+            sqlite::enqueue(db, messages, *lease_ms)?;
+            let is_untouched = done.recipients.is_empty();
+            if is_untouched { Ok(Vec::new()) } else { sqlite::settle(db, done, no_lease) }
+        }
+        PendingChange::Settlement { settlement, lease_ms } => sqlite::settle(db, settlement, *lease_ms),
+    }
+}
+
+/// Whether a settlement only says that recipients are done.
+pub(crate) fn is_plain(settlement: &Settlement) -> bool {
+    settlement.delay_reported.is_empty() && settlement.follow.is_empty() && settlement.failed.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::content::Content;
+    use crate::message::{Disposition, Flow, Message, NewRecipient, RecipientKey, TlsWish};
+    use mail::{Body, EnhancedCode, Mailbox, Notify, OriginalRecipient, Ret, ReversePath};
+
+    fn message(id: i64) -> NewMessage {
+        let mailbox = |text| Mailbox::parse(text).unwrap();
+        NewMessage {
+            message: Message {
+                id: QueueId(id),
+                flow: Flow::Own,
+                reverse_path: ReversePath::Mailbox(mailbox("her@foreign.test")),
+                rewritten_path: Some(ReversePath::Mailbox(mailbox("srs0=x@fwd.test"))),
+                may_report: true,
+                mendable: true,
+                body: Body::EightBit,
+                smtputf8: true,
+                ret: Some(Ret::Headers),
+                envid: Some("env\u{e4}".into()),
+                tls: TlsWish::Optional,
+                arrived_ms: 5,
+                expires_ms: 6,
+                delay_reported: true,
+                prefix: b"X: \xff\r\n".as_slice().into(),
+            },
+            content: Content::memory(QueueId(id), [0, 255, b'x'].repeat(1000).into()),
+            recipients: vec![NewRecipient {
+                mailbox: mailbox("a@x.test"),
+                notify: Notify::parse("FAILURE,DELAY").unwrap(),
+                orcpt: Some(OriginalRecipient { kind: "rfc822".into(), address: "b@y.test".into() }),
+                known_as: Some(mailbox("me@example.test")),
+            }],
+            claimed: true,
+            held: None,
+        }
+    }
+
+    fn arrival(id: i64) -> Operation {
+        Operation::Enqueue { messages: vec![message(id)], lease_ms: 9 }
+    }
+
+    fn opened(directory: &Path) -> (Journal, Connection) {
+        let db = Connection::open(directory.join("waypost.db")).unwrap();
+        sqlite::migrate(&db).unwrap();
+        let room = Room::open(directory).unwrap();
+        (Journal::open(&db, directory, Arc::new(directory.join("content")), &room).unwrap(), db)
+    }
+
+    fn append(journal: &mut Journal, operation: Operation) -> Result<(), StoreError> {
+        assert!(journal.push(&operation));
+        journal.commit()?;
+        journal.add(operation);
+        Ok(())
+    }
+
+    fn messages(db: &Connection) -> i64 {
+        db.query_row("SELECT count(*) FROM message", [], |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn records_are_read_as_they_were_written() {
+        let directory = Path::new("content");
+        let mut other = message(2);
+        other.content = message(1).content;
+        let large = Content::in_file(QueueId(3), (1_000_000, Some(77)), bytes::Bytes::new(), directory.join(QueueId(3).to_string()));
+        let settlement = Settlement {
+            recipients: vec![
+                (RecipientKey { message: QueueId(1), index: 0 }, Disposition::Done),
+                (
+                    RecipientKey { message: QueueId(1), index: 1 },
+                    Disposition::Deferred { next_attempt_ms: 4, status: EnhancedCode(4, 2, 300), reason: "\"\u{1}".into(), counts: true },
+                ),
+                (RecipientKey { message: QueueId(1), index: 2 }, Disposition::SetAside { reason: "odd".into() }),
+            ],
+            delay_reported: vec![QueueId(1)],
+            follow: vec![message(1), other, NewMessage { content: large, claimed: false, held: Some("held".into()), ..message(3) }],
+            failed: vec![crate::message::FailedDelivery {
+                message: QueueId(8),
+                at_ms: 3,
+                from: "a".into(),
+                to: "b".into(),
+                target: "c".into(),
+                status: "5.1.1".into(),
+                reason: "d".into(),
+            }],
+        };
+        let mut record = Vec::new();
+        Entry::write_settlement(&settlement, 11, &mut record);
+        let Entry::Settled { settlement: read, lease_ms: 11 } = Entry::read(&record, directory).unwrap() else { panic!("another entry") };
+        assert_eq!(format!("{read:?}"), format!("{settlement:?}"));
+        record.clear();
+        Entry::write_arrival(&settlement.follow, 12, &mut record);
+        let Entry::Arrived { messages, lease_ms: 12 } = Entry::read(&record, directory).unwrap() else { panic!("another entry") };
+        assert_eq!(format!("{messages:?}"), format!("{:?}", settlement.follow));
+        for length in 0..record.len() {
+            assert!(Entry::read(&record[..length], directory).is_err(), "{length} octets are no record");
+        }
+    }
+
+    #[test]
+    fn after_a_failed_write_nothing_is_appended_before_all_is_moved() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut journal, db) = opened(dir.path());
+        append(&mut journal, arrival(1)).unwrap();
+        let good = journal.file.as_mut().unwrap().swap_file(File::open(dir.path().join(JOURNAL)).unwrap());
+        assert!(append(&mut journal, arrival(2)).is_err());
+        assert!(journal.is_broken());
+        journal.file.as_mut().unwrap().swap_file(good);
+        assert!(append(&mut journal, arrival(3)).is_err(), "a sync that failed is never taken for one that worked");
+        journal.move_to(&db).unwrap();
+        append(&mut journal, arrival(4)).unwrap();
+        assert_eq!(messages(&db), 1);
+        drop(journal);
+        let (_journal, db) = opened(dir.path());
+        assert_eq!(messages(&db), 2, "what was acknowledged");
+    }
+
+    #[test]
+    fn a_disk_that_is_full_at_the_move_loses_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut journal, db) = opened(dir.path());
+        db.pragma_update(None, "max_page_count", 1).unwrap();
+        for id in 1..=50 {
+            append(&mut journal, arrival(id)).unwrap();
+        }
+        assert!(matches!(journal.move_to(&db), Err(StoreError::Full)));
+        assert_eq!(messages(&db), 0);
+        assert!(append(&mut journal, arrival(99)).is_err(), "the database may have a new salt after a crash");
+        assert!(journal.move_is_due_in().is_some());
+        // It dies now, or there is room again.
+        let (_, after) = opened(&copied(dir.path()));
+        assert_eq!(messages(&after), 50);
+        db.pragma_update(None, "max_page_count", 1_000_000).unwrap();
+        journal.move_to(&db).unwrap();
+        assert_eq!((messages(&db), journal.is_broken(), journal.move_is_due_in()), (50, false, None));
+        append(&mut journal, arrival(99)).unwrap();
+    }
+
+    /// A copy of the database and the journal.
+    fn copied(data: &Path) -> PathBuf {
+        let copy = tempfile::tempdir().unwrap().keep();
+        for name in ["waypost.db", JOURNAL] {
+            fs::copy(data.join(name), copy.join(name)).unwrap();
+        }
+        copy
+    }
+
+    #[test]
+    fn a_record_that_the_database_has_already_does_not_stop_the_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut journal, db) = opened(dir.path());
+        for id in 1..=3 {
+            append(&mut journal, arrival(id)).unwrap();
+        }
+        sqlite::enqueue(&db, &[message(2)], 0).unwrap();
+        journal.move_to(&db).unwrap();
+        assert_eq!(messages(&db), 3);
+        let kept =
+            fs::read_dir(dir.path()).unwrap().filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().contains(".damaged-"));
+        assert_eq!(kept.count(), 1);
+    }
+}
