@@ -1,6 +1,7 @@
 //! `cargo xtask simulate`: the mail flow on a simulated clock, network, DNS and disk (docs/testing.md).
 //!
-//! Invariant: the simulation is compiled in a workspace of its own, so that its tokio is not that of the checkout's binaries.
+//! Its lock file is a copy of the checkout's, made before each build; so cargo is called without `--locked`. Invariant: the simulation is compiled in a
+//! workspace of its own, so that its tokio is not that of the checkout's binaries.
 
 use std::process::Command;
 
@@ -30,7 +31,11 @@ pub fn run(options: &[&str]) -> Result<()> {
 
 fn compile(subcommand: &str) -> Command {
     let mut command = program(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args([subcommand, "--ignore-rust-version", "--manifest-path"]).arg(root().join("tests/simulation/Cargo.toml")).arg("--target-dir").arg(target());
+    command
+        .args([subcommand, "--ignore-rust-version", "--manifest-path"])
+        .arg(root().join("tests/simulation/Cargo.toml"))
+        .arg("--target-dir")
+        .arg(target());
     command
 }
 
