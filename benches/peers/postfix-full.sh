@@ -6,7 +6,7 @@ set -e
 BASE=$(dirname "$0")/postfix.sh C=$PEER_HOME/etc F=$PEER_HOME/full
 full() {
   mkdir -p "$F/keys" "$F/run"; chmod 755 "$PEER_HOME" "$F" "$F/run"
-  [ -f "$F/keys/r1.private" ] || opendkim-genkey -b 2048 -s r1 -d fwd.example.test -D "$F/keys"
+  [ -f "$F/keys/r1.private" ] || openssl genrsa -out "$F/keys/r1.private" 2048 2>/dev/null
   chmod 600 "$F/keys/r1.private"
   full_dns "$F/dns"
   printf 'nameserver %s\n' "$FULL_DNS" >"$F/resolv.conf"; mount --bind "$F/resolv.conf" /etc/resolv.conf
@@ -45,7 +45,7 @@ Authserv_Id = mx.example.test
 CONF
 }
 case $1 in
-  version) for each in opendkim opendkim-genkey postsrsd knotd; do command -v $each >/dev/null || { echo "$each is missing" >&2; exit 1; }; done
+  version) for each in opendkim postsrsd knotd; do command -v $each >/dev/null || { echo "$each is missing" >&2; exit 1; }; done
     [ -x /usr/bin/policyd-spf ] || { echo 'policyd-spf is missing (package postfix-policyd-spf-python)' >&2; exit 1; }
     echo "$(bash "$BASE" version), OpenDKIM, postsrsd, policyd-spf" ;;
   start) full >&2; bash "$BASE" start >&2

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Postfix as the system has it (Debian's package), with its own configuration, queue and passwords.
-# VARIANT=default|tuned|lean|idle10k  tuned: many processes and connections; lean: what suits few cores better; idle10k: 10,500 sessions
+# VARIANT=default|tuned|lean|idle  tuned: many processes and connections; lean: what suits few cores better; idle: 1,500 sessions
 set -e
 C=$PEER_HOME/etc Q=$PEER_HOME/spool
 conf() {
@@ -56,8 +56,8 @@ smtp_connection_cache_destinations = sink.test, slow.test
 qmgr_message_active_limit = 60000
 qmgr_message_recipient_limit = 60000
 X
-  [ "$VARIANT" != idle10k ] || cat >>"$C/main.cf" <<X
-default_process_limit = 10500
+  [ "$VARIANT" != idle ] || cat >>"$C/main.cf" <<X
+default_process_limit = 1500
 smtpd_peername_lookup = no
 smtpd_client_connection_count_limit = 0
 X

@@ -114,9 +114,10 @@ impl std::fmt::Display for Memory {
 /// The processor time of the server so far, in seconds.
 fn cpu_s(waypost: &Waypost) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{}/stat", waypost.id())).unwrap();
-    let ticks: Vec<u64> = stat.rsplit(')').next().unwrap().split_whitespace().filter_map(|field| field.parse().ok()).collect();
-    // After the name and the state, which is no number: utime and stime are fields 14 and 15 of proc(5).
-    (ticks[10] + ticks[11]) as f64 / 100.0
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    let ticks = |place: usize| fields[place].parse::<u64>().unwrap();
+    // proc(5): utime and stime are fields 14 and 15; the name in brackets was the second.
+    (ticks(11) + ticks(12)) as f64 / 100.0
 }
 
 /// What requests cost.

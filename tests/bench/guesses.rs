@@ -1,4 +1,4 @@
-//! Ten thousand guesses from ten thousand addresses, and what they do to those who are logged in: `cargo xtask bench --guesses`.
+//! Ten thousand guesses from ten thousand addresses, and what they do to those who are logged in: `cargo xtask bench guesses`.
 //!
 //! Invariant: the same honest session is measured before and during the attack, in one run, against one server.
 

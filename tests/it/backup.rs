@@ -114,6 +114,9 @@ fn a_restore_is_verified_and_needs_an_empty_directory() {
     // Also without a server.
     let again = waypost.json(&["backup", shown, "--all"]);
     assert_eq!((&again["messages"], &again["kept"], &again["linked"]), (&3.into(), &1.into(), &0.into()), "{again}");
+    // What a run does not add stays from before.
+    let less = waypost.json(&["backup", shown]);
+    assert_eq!((&less["other_files"], &less["removed"]), (&again["other_files"], &1.into()), "{less}");
     let told = waypost.refused(&["restore", shown]);
     assert!(told.contains("is not empty") && told.contains("mv "), "{told}");
     let inside = waypost.data.join("backup");
@@ -173,8 +176,11 @@ fn verification_finds_each_kind_of_damage_and_nothing_else() {
     fs::File::options().write(true).open(&files[2]).unwrap().set_len(1000).unwrap();
     fs::write(waypost.data.join("content").join(mail::QueueId(7).to_string()), b"of nobody").unwrap();
     let db = rusqlite::Connection::open(waypost.data.join("waypost.db")).unwrap();
-    db.execute("UPDATE content SET data = x'00' || substr(data, 2) WHERE id = (SELECT min(id) FROM content WHERE data IS NOT NULL)", [])
-        .unwrap();
+    db.execute(
+        "UPDATE content SET data = CAST(x'00' || substr(data, 2) AS BLOB) WHERE id = (SELECT min(id) FROM content WHERE data IS NOT NULL)",
+        [],
+    )
+    .unwrap();
     db.execute("DELETE FROM content WHERE id = (SELECT max(id) FROM content WHERE data IS NOT NULL)", []).unwrap();
     db.execute("UPDATE total SET messages = messages + 1", []).unwrap();
     drop(db);

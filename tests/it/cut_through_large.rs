@@ -28,6 +28,7 @@ struct Scene {
     inbox: Arc<Inbox>,
     sink: Sink,
     _dns: Dns,
+    _lab: Lab,
 }
 
 fn files(data: &Path) -> usize {
@@ -46,7 +47,7 @@ fn scene(extra: &str) -> Scene {
         judging.is_busy.load(Ordering::SeqCst).then(|| Reply::new(451, (4, 3, 0), "busy"))
     };
     let sink = Sink::judging(lab.address(2), MX_PORT, |_| None, judge);
-    Scene { waypost, inbox, sink, _dns: dns }
+    Scene { waypost, inbox, sink, _dns: dns, _lab: lab }
 }
 
 /// About 1 MiB, with lines that begin with dots.

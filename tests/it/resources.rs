@@ -277,10 +277,14 @@ fn under_stress_unknown_clients_get_fewer_errors() {
     }
     drop(calm);
     // Seven eighths of the budget are used, but not all of it.
-    let used = waypost.memory_kib();
-    waypost.configure(|config| config.set("limits.memory_bytes", format!("{} KiB", used * 107 / 100)));
-    waypost.ok(&["reload"]);
-    waypost.wait_for_log("under stress");
+    wait_for("stress", || {
+        let used = waypost.memory_kib();
+        waypost.configure(|config| config.set("limits.memory_bytes", format!("{} KiB", used * 107 / 100)));
+        waypost.ok(&["reload"]);
+        // Memory is measured each second.
+        std::thread::sleep(std::time::Duration::from_millis(1500));
+        waypost.log().contains("under stress").then_some(())
+    });
     let mut tight = stranger(&waypost);
     tight.expect("WHAT", "500");
     tight.expect("WHAT", "500");

@@ -84,7 +84,7 @@ mod tests {
             ("second me", &text, 0),
             ("login", "", 0),
             ("login", "AAAA", 0),
-            ("login", &text[1..], 0),
+            ("login", text.get(1..).unwrap(), 0),
         ] {
             assert!(challenges.check(purpose, text, now_ms).is_none(), "{purpose} {text}");
         }

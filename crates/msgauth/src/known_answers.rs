@@ -25,12 +25,15 @@ const RECORDS_MAX: usize = 50;
 /// An answer: its records, or why there are none.
 pub(crate) type Known = Arc<Result<Lookup, Missing>>;
 
+/// The answers of one type, and when each ends.
+type ByName = HashMap<Box<str>, (Instant, Known)>;
+
 /// The answers.
 #[derive(Default)]
-pub struct KnownAnswers(Mutex<HashMap<RecordType, HashMap<Box<str>, (Instant, Known)>>>);
+pub struct KnownAnswers(Mutex<HashMap<RecordType, ByName>>);
 
 impl KnownAnswers {
-    fn lock(&self) -> MutexGuard<'_, HashMap<RecordType, HashMap<Box<str>, (Instant, Known)>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<RecordType, ByName>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -106,6 +109,6 @@ mod tests {
         for n in 0..3 * NAMES_MAX {
             known.keep(&format!("{n}.test"), RecordType::TXT, nothing(Some(5), ResponseCode::NXDomain), missing);
         }
-        assert!(known.lock().values().map(HashMap::len).sum::<usize>() <= NAMES_MAX);
+        assert!(known.lock().values().map(ByName::len).sum::<usize>() <= NAMES_MAX);
     }
 }

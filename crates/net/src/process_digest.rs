@@ -1,6 +1,6 @@
 //! A fast digest under a key of this process (GMAC, by AWS-LC), to compare long texts within the process.
 //!
-//! Invariant: the key is random and leaves the process no more than a digest does, so that nobody outside can make two texts with the same digest.
+//! Invariant: the key is random and no digest leaves the process, so that no peer can make two texts with the same digest.
 
 use std::sync::LazyLock;
 

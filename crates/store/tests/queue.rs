@@ -118,9 +118,10 @@ async fn a_restart_finds_everything_and_releases_claims() {
 async fn a_claim_ends_with_its_lease() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
-    store.commit(vec![message(1, &small(1), &["a@x.test"], true)], 10_000).await.unwrap();
-    // The delivery that had it is gone without an outcome: the recipient comes back once, when the lease ends, and then has a new one.
-    for (now_ms, lease_ms, found) in [(9_999, 20_000, 0), (10_000, 20_000, 1), (19_999, 30_000, 0), (20_000, 30_000, 1)] {
+    store.commit(vec![message(1, &small(1), &["a@x.test"], false)], 0).await.unwrap();
+    // The delivery that has it is gone without an outcome: the recipient comes back once, when the lease ends, and then has a new one.
+    let claims = [(1_000, 10_000, 1), (9_999, 20_000, 0), (10_000, 20_000, 1), (19_999, 30_000, 0), (20_000, 30_000, 1)];
+    for (now_ms, lease_ms, found) in claims {
         assert_eq!(store.claim(lane("x.test"), now_ms, lease_ms, 10).await.unwrap().len(), found, "at {now_ms}");
     }
 }

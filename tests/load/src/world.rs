@@ -1,6 +1,7 @@
-//! Where measurements happen: a network namespace of its own with loopback only, a file system in an image, a certificate, and a name server (Knot).
+//! Where measurements happen: namespaces of their own (network with loopback only, mounts, processes), a file system in an image, a certificate, a name
+//! server (Knot).
 //!
-//! Invariant: no packet leaves the namespace, and what is mounted goes with its mount namespace.
+//! Invariant: no packet leaves them, and what was mounted and started goes with them.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -54,9 +55,12 @@ pub fn enter(priority: i32) -> Result<()> {
     if std::env::var_os(INSIDE).is_some() {
         return Ok(());
     }
-    let inside = "ip link set lo up && ulimit -n 1000000 2>/dev/null; exec nice -n \"$0\" \"$@\"";
+    // The shell is the first process of its namespace: when the command ends, however it does, the kernel ends every server that it has started.
+    let inside = "ip link set lo up && ulimit -n 1000000 2>/dev/null; nice -n \"$0\" \"$@\"; exit $?";
+    let spaces = ["--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "--propagation", "private"];
     let error = Command::new("unshare")
-        .args(["--net", "--mount", "--propagation", "private", "sh", "-c", inside, &priority.to_string()])
+        .args(spaces)
+        .args(["sh", "-c", inside, &priority.to_string()])
         .arg(std::env::current_exe()?)
         .args(std::env::args_os().skip(1))
         .env(INSIDE, "1")

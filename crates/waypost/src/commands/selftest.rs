@@ -5,7 +5,7 @@
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use ::sandbox::Confinement;
@@ -45,7 +45,7 @@ struct SandboxReport {
 pub fn sandbox(path: &Path, out: Output) -> Result<ExitCode> {
     let config = config::load(path)?;
     let config = if sandbox::leave_root(&config)? { config::load(path)? } else { config };
-    let foreign = std::env::temp_dir().join(format!("waypost-selftest-{}", std::process::id()));
+    let foreign = foreign_place(&sandbox::needs(&config).writable).join(format!("waypost-selftest-{}", std::process::id()));
     fs::write(&foreign, "of another program\n").with_context(|| format!("cannot create {}", foreign.display()))?;
     // Landlock restricts a thread, so that this one can remove the file.
     let tried = std::thread::scope(|scope| scope.spawn(|| confined(&config, &foreign)).join());
@@ -62,6 +62,13 @@ pub fn sandbox(path: &Path, out: Output) -> Result<ExitCode> {
     };
     out.show(&report, text)?;
     Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A directory that every user may write to, and the server may not: a hook may use those for temporary files.
+fn foreign_place(writable: &[PathBuf]) -> PathBuf {
+    let places = [std::env::temp_dir(), "/var/tmp".into(), "/dev/shm".into()];
+    let is_foreign = |place: &PathBuf| place.is_dir() && !writable.iter().any(|granted| place.starts_with(granted));
+    places.into_iter().find(is_foreign).unwrap_or_else(std::env::temp_dir)
 }
 
 fn confined(config: &Config, foreign: &Path) -> (Confinement, Vec<SandboxTry>) {

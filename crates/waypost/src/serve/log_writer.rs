@@ -1,7 +1,7 @@
 //! Writes the log: a thread of its own takes all lines that wait with one system call.
 //!
-//! Invariant: a line waits at most [`REST`] while the thread can write, and none is lost at an exit or a panic; if the reader of the log is slow, those who
-//! log wait, as they would without the thread.
+//! Invariant: a line waits at most [`REST`] while the thread can write, and none is lost at an exit or a panic; if the reader of the log is slow, the threads that
+//! log wait, as they would without it.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

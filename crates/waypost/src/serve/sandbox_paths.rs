@@ -51,7 +51,6 @@ pub(super) const SYSTEM_PROGRAMS: &[&str] = &[
     "/lib",
     "/lib64",
     "/opt",
-    "/etc",
 ];
 
 /// Directories that many programs use: of a configured file in one of them, only the file can be read.

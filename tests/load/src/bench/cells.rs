@@ -106,7 +106,7 @@ impl GroupOfCells {
     pub fn peers(self) -> &'static [&'static str] {
         match self {
             Self::Forward => &["postfix", "waypost", "against", "waypost:cut", "against:cut"],
-            Self::Idle => &["postfix:idle10k", "waypost", "against"],
+            Self::Idle => &["postfix:idle", "waypost", "against"],
             Self::Full => &["postfix-full", "waypost:full"],
             Self::Submit | Self::Backlog | Self::Tarpit => &["postfix", "waypost", "against"],
         }

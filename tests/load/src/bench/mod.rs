@@ -150,9 +150,15 @@ impl Bench<'_> {
     }
 
     fn group(&self, group: GroupOfCells) -> Result<()> {
-        let labels = self.peers(group);
-        for label in &labels {
-            println!("{}: {label} is {}", group.name(), self.peer(label)?.version()?);
+        let mut labels = self.peers(group);
+        for label in labels.clone() {
+            match self.peer(&label)?.version() {
+                Ok(version) => println!("{}: {label} is {version}", group.name()),
+                Err(error) => {
+                    self.write(Row::failed(&format!("{error:#}")).at(&self.facts, group.name(), &label, "", 0))?;
+                    labels.retain(|other| *other != label);
+                }
+            }
         }
         for round in 1..=self.options.rounds {
             for label in &labels {

@@ -30,7 +30,8 @@ pub fn draw(rows: &[Row], dir: &Path) -> Result<Vec<(String, String)>> {
         let of_group: Vec<Row> = rows.iter().filter(|row| row.group == group).cloned().collect();
         let Some(data) = data(&of_group, group, name) else { continue };
         let peers = in_order(&of_group, |row| &row.peer).len();
-        let script = script(title, &dir.join(file), peers, logarithmic);
+        let least = of_group.iter().filter_map(|row| row.figures.get(name).copied()).filter(|value| *value > 0.0).min_by(f64::total_cmp);
+        let script = script(title, &dir.join(file), peers, least.filter(|_| logarithmic).map(|least| least / 2.0));
         let path = std::env::temp_dir().join(format!("waypost-{file}.gnuplot"));
         fs::write(&path, format!("$data << END\n{data}END\n{script}"))?;
         run(Command::new("gnuplot").arg(&path))?;
@@ -57,8 +58,9 @@ fn data(rows: &[Row], group: &str, name: &str) -> Option<String> {
     found.then_some(text)
 }
 
-fn script(title: &str, file: &Path, peers: usize, logarithmic: bool) -> String {
-    let axis = if logarithmic { "set logscale y\n" } else { "set yrange [0:*]\n" };
+/// `floor`: where a logarithmic axis begins.
+fn script(title: &str, file: &Path, peers: usize, floor: Option<f64>) -> String {
+    let axis = floor.map_or_else(|| "set yrange [0:*]\n".to_owned(), |floor| format!("set logscale y\nset yrange [{floor:.3}:*]\n"));
     format!(
         "set terminal svg size 900,420 dynamic background rgb 'white' font 'sans-serif,13'\nset output '{}'\nset title \"{title}\"\n{axis}\
          set style data histogram\nset style histogram clustered gap 1\nset style fill solid 0.85 border -1\nset grid ytics\nset key outside top right\n\

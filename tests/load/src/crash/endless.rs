@@ -146,9 +146,10 @@ impl Source for Endless {
         let (names, targets) = self.recipients(&mut dice);
         let place = self.sizes.map(|sizes| sizes.get(usize::try_from(number).unwrap_or_default() % sizes.len()).copied().unwrap_or(900));
         let bytes = place.unwrap_or_else(|| size_of(&mut dice));
-        let from = if self.submits { ACCOUNT } else { "her@origin.test" };
+        // The server's log names the sender, and so the message.
+        let from = if self.submits { ACCOUNT.to_owned() } else { format!("her.{number}@origin.test") };
         self.ledger().offered.insert(number, targets);
-        Message::new(from, &names, self.run, number, bytes, true)
+        Message::new(&from, &names, self.run, number, bytes, true)
     }
 
     fn acknowledged(&self, number: u64, _: Duration) {

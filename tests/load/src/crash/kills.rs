@@ -22,7 +22,7 @@ pub fn run(campaigns: &Campaigns) -> Result<Vec<String>> {
         trial.server.start()?;
         let targets: Vec<_> = securities.iter().map(|security| trial.server.target(&campaigns.world, *security)).collect();
         let load = trial.load(&targets);
-        for _ in 0..campaigns.bounded(campaigns.options.kills, 12) {
+        for _ in 0..campaigns.bounded(campaigns.options.kills, 20) {
             trial.await_load();
             trial.server.kill();
             trial.server.start()?;

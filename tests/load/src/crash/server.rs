@@ -63,6 +63,7 @@ impl Server {
             let targets = targets.iter().filter_map(|index| TARGETS.get(*index)).copied();
             server.command(&["alias", "add", alias].into_iter().chain(targets).collect::<Vec<_>>())?;
         }
+        server.command(&["alias", "add", ACCOUNT, "me@sink.test"])?;
         let mut child = server.prepared(&["account", "add", ACCOUNT, "--sender", "*", "--password-stdin"]);
         let mut child = child.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::inherit()).spawn()?;
         if let Some(mut input) = child.stdin.take() {
@@ -142,6 +143,11 @@ impl Server {
     /// Its process.
     pub fn id(&self) -> u32 {
         self.child.as_ref().map_or(0, Child::id)
+    }
+
+    /// SIGSTOP: what is in a system call ends it and does not return from it.
+    pub fn halt(&self) -> Result<()> {
+        run_in(Command::new("kill").args(["-STOP", &self.id().to_string()]))
     }
 
     /// SIGKILL.

@@ -163,8 +163,6 @@ mod tests {
         let throttle = LoginThrottle::default();
         assert_eq!(throttle.succeeded("me", ip("198.51.100.1"), 0), LoginNetwork::First);
         assert_eq!(throttle.succeeded("me", ip("198.51.7.7"), 1), LoginNetwork::Known);
-        assert_eq!(throttle.succeeded("you", ip("198.51.7.7"), 1), LoginNetwork::First);
-        assert_eq!(throttle.succeeded("you", ip("192.0.2.7"), 1), LoginNetwork::New);
         for n in 0..100 {
             throttle.enter("me", IpAddr::from([192, 0, 2, n]), ALLOWANCES, 1);
             throttle.enter("you", ip("198.51.100.9"), ALLOWANCES, 1);
@@ -176,6 +174,15 @@ mod tests {
         let next = LoginThrottle::default();
         next.remember([("me".to_owned(), neighbourhood(ip("198.51.0.1")), 5)]);
         assert_eq!(next.standing("me", ip("198.51.200.1"), 6), Standing::Known);
+    }
+
+    #[test]
+    fn the_first_network_of_an_account_is_no_new_one() {
+        let throttle = LoginThrottle::default();
+        assert_eq!(throttle.succeeded("me", ip("198.51.7.7"), 0), LoginNetwork::First);
+        assert_eq!(throttle.succeeded("you", ip("198.51.7.7"), 1), LoginNetwork::First);
+        assert_eq!(throttle.succeeded("you", ip("192.0.2.7"), 2), LoginNetwork::New);
+        assert_eq!(throttle.succeeded("you", ip("192.0.2.7"), 3), LoginNetwork::Known);
     }
 
     #[test]

@@ -24,7 +24,7 @@ use crate::cli::BackupArgs;
 use crate::config::Config;
 use crate::output::{BAD, GOOD, Output, WARN, size, styled};
 use crate::transport::Transport;
-use files::{Taken, private_directory, sync_directory, take};
+use files::{Taken, private_directory, private_file, sync_directory, take};
 use manifest::{BackupFile, Manifest};
 
 pub use restore::run as restore;
@@ -78,6 +78,7 @@ pub async fn run(config: &Config, args: BackupArgs, out: Output) -> Result<ExitC
     [report.messages, report.recipients] = snapshot.totals()?;
     let content = snapshot.content_files(&directory.join(CONTENT))?;
     snapshot.close()?;
+    private_file(&directory.join(&database))?;
     let manifest = Manifest {
         format: Manifest::format(),
         version: env!("CARGO_PKG_VERSION").into(),
@@ -89,8 +90,8 @@ pub async fn run(config: &Config, args: BackupArgs, out: Output) -> Result<ExitC
         recipients: report.recipients,
         database: BackupFile::of(&directory, &database)?,
         content: describe(&directory, content, before.as_ref())?,
-        history: others::history(config, &args, &directory)?,
-        files: others::take(config, &args, &directory)?,
+        history: others::history(config, &args, &directory, before.as_ref())?,
+        files: others::take(config, &args, &directory, before.as_ref())?,
     };
     report.database_bytes = manifest.database.size_bytes;
     report.other_files = manifest.files.len() + usize::from(manifest.history.is_some());

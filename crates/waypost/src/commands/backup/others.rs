@@ -5,33 +5,39 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::files::{copy, private_directory};
-use super::manifest::{BackupFile, OtherFile};
+use super::files::{copy, private_directory, private_file};
+use super::manifest::{BackupFile, Manifest, OtherFile};
 use crate::cli::BackupArgs;
 use crate::config::Config;
 
 /// Files of the data directory that have a place of their own in the backup, or that a server makes anew.
 const NOT_KEYS: [&str; 8] = ["waypost.db", "history.db", "content", "lock", "reserve", "database-made", "journal", "waypost.sock"];
 
-/// Copies the history, if it is wanted and there is one.
-pub(super) fn history(config: &Config, args: &BackupArgs, directory: &Path) -> Result<Option<BackupFile>> {
+/// Copies the history, if it is wanted and there is one; otherwise the one of an earlier run stays.
+pub(super) fn history(config: &Config, args: &BackupArgs, directory: &Path, before: Option<&Manifest>) -> Result<Option<BackupFile>> {
+    let before = before.and_then(|before| before.history.clone());
     if !(args.history || args.all) {
-        return Ok(None);
+        return Ok(before);
     }
     // One name in two turns: SQLite does not write over a file, and the one before stays until the manifest is replaced.
     let names = ["history-a.db", "history-b.db"];
-    let before = super::Manifest::read(directory)?.and_then(|manifest| manifest.history).map(|file| file.path);
-    let name = names.into_iter().find(|name| before.as_deref() != Some(Path::new(name))).unwrap_or("history-a.db");
-    let _ = fs::remove_file(directory.join(name));
-    match history::copy_history(&config.file.data_dir, &directory.join(name)).context("cannot copy the history")? {
-        true => BackupFile::of(directory, Path::new(name)).map(Some),
+    let is_free = |name: &&str| before.as_ref().is_none_or(|before| before.path != Path::new(name));
+    let name = names.into_iter().find(is_free).unwrap_or("history-a.db");
+    let place = directory.join(name);
+    let _ = fs::remove_file(&place);
+    match history::copy_history(&config.file.data_dir, &place).context("cannot copy the history")? {
+        true => {
+            private_file(&place)?;
+            BackupFile::of(directory, Path::new(name)).map(Some)
+        }
         false => Ok(None),
     }
 }
 
-/// Copies keys and configuration, if they are wanted.
-pub(super) fn take(config: &Config, args: &BackupArgs, directory: &Path) -> Result<Vec<OtherFile>> {
-    let mut taken = Vec::new();
+/// Copies keys and configuration, if they are wanted; otherwise those of an earlier run stay.
+pub(super) fn take(config: &Config, args: &BackupArgs, directory: &Path, before: Option<&Manifest>) -> Result<Vec<OtherFile>> {
+    let is_wanted = |other: &OtherFile| args.all || if other.file.path.starts_with("keys") { args.keys } else { args.config_file };
+    let mut taken: Vec<OtherFile> = before.iter().flat_map(|before| &before.files).filter(|other| !is_wanted(other)).cloned().collect();
     let data = &config.file.data_dir;
     if args.keys || args.all {
         for path in in_data(data)? {
