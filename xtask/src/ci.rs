@@ -11,7 +11,7 @@ use anyhow::Result;
 
 use crate::checkout::{BINARIES, cargo, is_installed, must, program, waypost};
 use crate::steps::Steps;
-use crate::{book, crash, deny, docs, machine, suites};
+use crate::{book, crash, deny, docs, machine, simulate, suites};
 
 /// Which steps run.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -47,6 +47,7 @@ pub fn run(extent: Extent) -> Result<()> {
         steps.leave_out("tests with other mail software", "--fast");
         steps.leave_out("crash campaigns", "--fast");
     }
+    steps.run("simulation", || simulate::run(&[]));
     match extent {
         Extent::Everything => {
             steps.run("crash campaigns", crash::bounded);

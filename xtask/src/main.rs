@@ -14,6 +14,7 @@ mod docs;
 mod fuzz;
 mod limits;
 mod machine;
+mod simulate;
 mod steps;
 mod suites;
 mod tools;
@@ -33,6 +34,9 @@ The project's own commands.
   cargo xtask docs [--check]       write the man pages, the configuration reference and the code map, or only compare them
   cargo xtask code-map             write only the code map and the limits; builds nothing
   cargo xtask book                 build the documents as a book in target/book, and check its links
+  cargo xtask simulate [--seed N [--trace] | --seeds A-B | --minutes M]
+                                   the mail flow on a simulated clock, network, DNS and disk; without options: the fixed seeds,
+                                   then fresh ones for 3 minutes, as in ci
   cargo xtask fuzz [--minutes N] [TARGET...]
                                    run the targets of tests/fuzz_targets under libFuzzer, N minutes in all (60)
   cargo xtask bench [GROUP..] [OPTIONS]
@@ -65,6 +69,7 @@ fn run(arguments: &[String]) -> Result<()> {
         ["docs", "--check"] => docs::check(),
         ["code-map"] => docs::write_code_map(),
         ["book"] => book::check(),
+        ["simulate", options @ ..] => simulate::run(options),
         ["fuzz", options @ ..] => fuzz::run(&fuzz::Options::parse(options)?),
         ["bench", options @ ..] => bench::run(options),
         ["crash", options @ ..] => crash::run(options),

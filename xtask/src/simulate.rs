@@ -1,0 +1,44 @@
+//! `cargo xtask simulate`: the mail flow on a simulated clock, network, DNS and disk (docs/testing.md).
+//!
+//! Its lock file is a copy of the checkout's, made before each build; so cargo is called without `--locked`. Invariant: the simulation is compiled in a
+//! workspace of its own, so that its tokio is not that of the checkout's binaries.
+
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::checkout::{must, program, root, target};
+
+/// The seeds of every run; each found something once, or is one of the first.
+const FIXED_SEEDS: &str = "1-40";
+
+/// The time for fresh seeds, in minutes.
+const FRESH_MINUTES: &str = "3";
+
+/// Runs the simulation with these options, or as CI does.
+pub fn run(options: &[&str]) -> Result<()> {
+    // The versions of the checkout: cargo leaves out what the simulation does not use.
+    let lock = "tests/simulation/Cargo.lock";
+    std::fs::copy(root().join("Cargo.lock"), root().join(lock)).with_context(|| format!("{lock} cannot be written"))?;
+    must(&mut compile("build"))?;
+    if !options.is_empty() {
+        return must(simulation().args(options));
+    }
+    must(compile("test").args(["--", "--nocapture"]))?;
+    must(simulation().args(["--seeds", FIXED_SEEDS]))?;
+    must(simulation().args(["--minutes", FRESH_MINUTES]))
+}
+
+fn compile(subcommand: &str) -> Command {
+    let mut command = program(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command
+        .args([subcommand, "--ignore-rust-version", "--manifest-path"])
+        .arg(root().join("tests/simulation/Cargo.toml"))
+        .arg("--target-dir")
+        .arg(target());
+    command
+}
+
+fn simulation() -> Command {
+    program(target().join("debug/simulation"))
+}
