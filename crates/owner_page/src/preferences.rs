@@ -64,6 +64,11 @@ pub(crate) fn routes() -> Router<PageState> {
     Router::new().route("/preferences", post(change))
 }
 
+/// Whether a form named a path of this server that a header field can carry.
+pub(crate) fn is_own_path(path: &str) -> bool {
+    path.starts_with('/') && !path.starts_with("//") && !path.contains('\\') && path.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 /// These are no secrets and change nothing but the look, so the form needs no token.
 async fn change(Form(wanted): Form<Preferences>) -> Response {
     let mut cookies = Vec::new();
@@ -73,7 +78,6 @@ async fn change(Form(wanted): Form<Preferences>) -> Response {
     if let Some(theme) = wanted.theme.as_deref().map(Theme::of_name) {
         cookies.push((header::SET_COOKIE, host_cookie(THEME_COOKIE, theme.name().to_owned(), YEAR_S)));
     }
-    let is_path = wanted.back.starts_with('/') && !wanted.back.starts_with("//") && !wanted.back.contains('\\');
-    let back = if is_path && wanted.back.is_ascii() { wanted.back } else { "/".to_owned() };
+    let back = if is_own_path(&wanted.back) { wanted.back } else { "/".to_owned() };
     (StatusCode::SEE_OTHER, [(header::LOCATION, back)], AppendHeaders(cookies)).into_response()
 }

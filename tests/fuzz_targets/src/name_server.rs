@@ -86,7 +86,8 @@ fn reply(query: &[u8], given: &Mutex<TextsToGive>) -> Option<Vec<u8>> {
     if let Some(data) = data {
         out.extend_from_slice(&[0xc0, 12]);
         out.extend_from_slice(&kind);
-        out.extend_from_slice(&[0, 1, 0, 0, 0, 60]);
+        // A TTL of 0: the next input has other records.
+        out.extend_from_slice(&[0, 1, 0, 0, 0, 0]);
         out.extend_from_slice(&u16::try_from(data.len()).ok()?.to_be_bytes());
         out.extend_from_slice(&data);
     }

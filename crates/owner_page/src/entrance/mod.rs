@@ -33,6 +33,7 @@ use crate::api::Problem;
 use crate::components::Mark;
 use crate::layout;
 use crate::outcome::host_cookie;
+use crate::preferences::is_own_path;
 use crate::screen::{Frame, PageState};
 
 pub(crate) use guard::{Guard, check};
@@ -115,10 +116,9 @@ pub(crate) fn routes() -> Router<PageState> {
         .route("/account/second-step/remove", post(second_step::remove))
 }
 
-/// Returns a path of this server to go to: what is not one becomes the first screen.
+/// Returns a path of this server that a form named, or `/` for anything else, and for the entrance itself.
 fn local(next: &str) -> String {
-    let is_path = next.starts_with('/') && !next.starts_with("//") && !next.contains('\\') && next.bytes().all(|b| b.is_ascii_graphic());
-    if is_path && !next.starts_with("/login") { next.to_owned() } else { "/".to_owned() }
+    if is_own_path(next) && !next.starts_with("/login") { next.to_owned() } else { "/".to_owned() }
 }
 
 /// Shows a page without a visitor, with this status.
