@@ -71,7 +71,13 @@ pub(crate) async fn converse(tcp: TcpStream, client: SocketAddr, listener: &List
     requests(stream, client, &listener.responder).await;
 }
 
-async fn requests<IO: AsyncRead + AsyncWrite + Unpin>(io: IO, client: SocketAddr, responder: &Responder) {
+/// Answers requests, and then ends TLS with close_notify whatever ended the connection, so that its client sees an end and no fault.
+async fn requests<IO: AsyncRead + AsyncWrite + Unpin>(mut io: IO, client: SocketAddr, responder: &Responder) {
+    serve(&mut io, client, responder).await;
+    let _ = tokio::time::timeout(GOODBYE, io.shutdown()).await;
+}
+
+async fn serve<IO: AsyncRead + AsyncWrite + Unpin>(io: &mut IO, client: SocketAddr, responder: &Responder) {
     let streams = AtomicBool::new(false);
     let service = service_fn(async |request| {
         let answer = respond(request, client, responder).await;
@@ -86,9 +92,8 @@ async fn requests<IO: AsyncRead + AsyncWrite + Unpin>(io: IO, client: SocketAddr
         .half_close(false)
         .serve_connection(TokioIo::new(io), service);
     let mut serving = pin!(serving);
-    // An error is the client's: it disconnected, or did not use HTTP.
+    // An error is the client's: it disconnected, or did not use HTTP. Hyper answers 400 to the latter and drops the connection.
     if tokio::time::timeout(CONNECTION_WITHIN, serving.as_mut()).await.is_err() {
-        // Ends TLS with close_notify, so that a client that is idle sees an end and no fault.
         serving.as_mut().graceful_shutdown();
         let more = if streams.load(Ordering::Relaxed) { STREAM_WITHIN } else { GOODBYE };
         let _ = tokio::time::timeout(more, serving).await;

@@ -4,6 +4,8 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
 use super::*;
 
 fn loopback(port: u16) -> Addresses {
@@ -110,4 +112,18 @@ async fn a_port_in_use_is_an_error_only_if_configured() {
     assert!(error.contains("http = []"), "{error}");
     let web = start(Addresses { must: false, ..loopback(port) }, off(), None).unwrap();
     assert!(web.listening[0].is_empty());
+}
+
+/// OpenSSL's clients call an end without close_notify a violation of the protocol, and may tell it to the next request of the connection.
+#[tokio::test]
+async fn tls_ends_with_close_notify_after_a_request_that_is_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let web = start(off(), loopback(0), Some(tls(dir.path()))).unwrap();
+    let tcp = tokio::net::TcpStream::connect(web.listening[1][0]).await.unwrap();
+    let host = mail::Domain::parse("mx.example.test").unwrap();
+    let mut stream = net::ClientTls::new(None).unwrap().connect(net::Verify::Nothing, &host, tcp).await.unwrap();
+    stream.write_all(b"\0\0\0\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 400 "), "{}", String::from_utf8_lossy(&answer));
 }
