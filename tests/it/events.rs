@@ -211,7 +211,7 @@ fn a_refused_login_names_the_account_only_if_there_is_one() {
     let password = scene.waypost.account("me@example.test");
     drop(scene.waypost.logged_in("me@example.test", &password));
     let entered = scene.event("logged-in", "login", "me@example.test");
-    assert_has(&entered, &[("mechanism", "PLAIN"), ("new", "yes")]);
+    assert_has(&entered, &[("mechanism", "PLAIN"), ("new", "first")]);
     for (login, named) in [("me@example.test", "me@example.test"), ("hunter2", "")] {
         let mut talk = Talk::greeted(scene.waypost.address, SUBMISSION_PORT);
         talk.start_tls(&scene.waypost.certificate());
