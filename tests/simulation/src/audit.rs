@@ -18,9 +18,15 @@ const STEADY_WITHIN_MS: i64 = 2 * HOUR_MS;
 pub async fn audit(world: &World, store: &Store, restarted_ms: Option<i64>) -> Result<usize> {
     // What is accepted from here on is checked next time.
     let accepted_before_ms = world.now_ms();
-    // While the journal cannot be moved, a list lacks the mail under way, and says so in the log.
-    while store.move_journal().await.is_err() {}
-    let listed = store.list(ListFilter { limit: ROWS_MAX, ..ListFilter::default() }).await?;
+    let (listed, failed) = loop {
+        let failures = world.state().disk_failures;
+        let listed = store.list(ListFilter { limit: ROWS_MAX, ..ListFilter::default() }).await?;
+        let failed = store.failed(None, ROWS_MAX).await?;
+        // While the journal cannot be moved, both lack what it holds, and say so in the log.
+        if world.state().disk_failures == failures {
+            break (listed, failed);
+        }
+    };
     let mut queued = Queued::default();
     let mut recipients = 0;
     for listed in &listed {
@@ -38,7 +44,6 @@ pub async fn audit(world: &World, store: &Store, restarted_ms: Option<i64>) -> R
             }
         }
     }
-    let failed = store.failed(None, ROWS_MAX).await?;
     let mut state = world.state();
     let now_ms = state.now_ms();
     state.trace(&format!("audit: {recipients} queued, {} failed without a report", failed.len()));

@@ -34,6 +34,7 @@ impl SimulatedDisk for Disk {
             let fate = state.armed.take().unwrap_or(if fails { CommitFate::Fails } else { CommitFate::Done });
             if fate != CommitFate::Done {
                 state.trace(&format!("disk: {fate:?}"));
+                state.disk_failures += 1;
             }
             fate
         })

@@ -47,6 +47,8 @@ pub struct WorldState {
     pub sessions: BTreeMap<IpAddr, usize>,
     /// How our process dies at its next commit.
     pub armed: Option<store::CommitFate>,
+    /// Commits that failed, or in which the process died.
+    pub disk_failures: u64,
     digest: u64,
     shown: bool,
 }
@@ -88,6 +90,7 @@ impl World {
             seen: BTreeMap::new(),
             sessions: BTreeMap::new(),
             armed: None,
+            disk_failures: 0,
             digest: 0xcbf2_9ce4_8422_2325,
             shown,
         };

@@ -71,6 +71,7 @@ impl Pressure {
 }
 
 /// Measures until shutdown.
+#[allow(clippy::disallowed_methods)] // how long stress lasts, which decides on no mail
 pub(crate) async fn watch(pressure: Pressure, sessions: Sessions, settings: LiveSettings) {
     let mut last = None;
     loop {

@@ -64,6 +64,9 @@ struct CheckRun {
     answers: Answers,
 }
 
+/// A zone, and the addresses of its servers.
+pub type ZoneServers = (String, Vec<IpAddr>);
+
 impl DnsCheck {
     /// Looks up the plan's records, and compares.
     pub fn run<'a>(&'a self, plan: &'a [PlannedRecord]) -> BoxFuture<'a, Result<DnsChecked, DnsCheckError>> {
@@ -93,7 +96,7 @@ impl DnsCheck {
     }
 
     /// The zone of a name, and its servers.
-    pub fn zone_of<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<(String, Vec<IpAddr>)>, DnsCheckError>> {
+    pub fn zone_of<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<ZoneServers>, DnsCheckError>> {
         Box::pin(async move {
             let run = CheckRun::new(self).await?;
             let Some(zone) = run.zone(name).await else { return Ok(None) };
