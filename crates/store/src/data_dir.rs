@@ -6,6 +6,8 @@
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use mail::QueueId;
 use rusqlite::Connection;
@@ -21,6 +23,12 @@ const ORPHAN_KEEP_S: i64 = 30 * 86_400;
 
 /// The file that marks a directory that has had a database.
 const MARK: &str = "database-made";
+
+/// Time for the store of a process, or of this one, that is ending to give back the lock.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
+
+/// Time between two looks at the lock.
+const LOCK_LOOK: Duration = Duration::from_millis(10);
 
 /// Mode bits that let other users write to the data directory.
 const WRITE_BY_OTHERS: u32 = 0o022;
@@ -46,7 +54,7 @@ impl DataDir {
         create_private(&content)?;
         close_to_others(path)?;
         let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path.join("lock"))?;
-        if lock.try_lock().is_err() {
+        if !locked_within(&lock, LOCK_WAIT) {
             return Err(StoreError::InUse(path.to_owned()));
         }
         let data = Self { path: path.to_owned(), content, lock };
@@ -140,6 +148,17 @@ fn private_file(path: &Path) -> Result<(), StoreError> {
 fn create_private(path: &Path) -> Result<(), StoreError> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     Ok(())
+}
+
+/// Whether the lock is free within this time.
+fn locked_within(lock: &File, wait: Duration) -> bool {
+    let mut left = wait;
+    while lock.try_lock().is_err() {
+        let Some(less) = left.checked_sub(LOCK_LOOK) else { return false };
+        left = less;
+        thread::sleep(LOCK_LOOK);
+    }
+    true
 }
 
 /// Removes other users' permission to write: they could place a database of their own there.

@@ -194,7 +194,12 @@ impl Life {
                 dies_by_ms = now_ms + DIES_WITHIN_MS;
                 continue;
             }
-            let queued = audit(world, store, None).await?;
+            let queued = tokio::select! {
+                biased;
+                // A process that has died answers no audit.
+                () = dead.notified() => return Ok(LifeEnd::Planned),
+                queued = audit(world, store, None) => queued?,
+            };
             let mut state = world.state();
             let is_over = now_ms >= world.scenario.chaos_ms && state.ledger.all_answered() && queued == 0;
             if now_ms > world.scenario.chaos_ms + DRAINED_WITHIN_MS && !is_over {

@@ -253,7 +253,7 @@ mod tests {
         let total = || stage.arriving.0.shares().total();
         let mut stayed = 0;
         for n in 0..8 {
-            let mut one = stage.open(Rank::Known, &format!("192.0.2.{n}"), n).await.unwrap().staying_in_memory();
+            let mut one = stage.open(Rank::Known, &format!("192.0.{n}.2"), n).await.unwrap().staying_in_memory();
             for _ in 0..6 {
                 one.write(&vec![b'x'; 100_000]).await.unwrap();
             }

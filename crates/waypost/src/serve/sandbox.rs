@@ -2,8 +2,8 @@
 //!
 //! Invariant: the restriction is complete before the process has a second thread and before it reads an octet from the network.
 
-use std::fs;
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -16,15 +16,13 @@ use crate::owner;
 /// Ports below this one need a capability.
 const FREE_PORTS_FROM: u16 = 1024;
 
-/// Mode of a directory for sockets that the server creates as root: every user reaches the socket for local mail.
+/// Mode of a directory for sockets that the server creates: every user reaches the socket for local mail.
 const SOCKETS_MODE: u32 = 0o755;
 
 /// Changes from root to the owner of the data directory. Returns whether it did: then the configuration must be read again, as that user.
 pub fn leave_root(config: &Config) -> Result<bool> {
     let Some((uid, gid)) = owner::other_than_root(&config.file.data_dir) else { return Ok(false) };
-    for socket in [config.admin_socket(), config.submit_socket()] {
-        make_socket_directory(&socket, uid, gid);
-    }
+    make_socket_directories(config, Some((uid, gid)));
     let keeps_ports = ports(config).iter().any(|port| (1..FREE_PORTS_FROM).contains(port));
     sandbox::become_user(SandboxUser { uid, gid, keeps_ports }).with_context(|| {
         format!("the data directory {} belongs to {}, which the server runs as", config.file.data_dir.display(), owner::name(uid))
@@ -32,13 +30,19 @@ pub fn leave_root(config: &Config) -> Result<bool> {
     Ok(true)
 }
 
-/// Creates the directory of a socket for the user, as systemd's RuntimeDirectory does. A failure shows when the socket is bound.
-fn make_socket_directory(socket: &Path, uid: nix::unistd::Uid, gid: nix::unistd::Gid) {
-    let Some(directory) = socket.parent().filter(|directory| !directory.exists()) else { return };
-    let made = fs::DirBuilder::new().mode(SOCKETS_MODE).create(directory);
-    let given = made.and_then(|()| std::os::unix::fs::lchown(directory, Some(uid.as_raw()), Some(gid.as_raw())));
-    if let Err(error) = given {
-        tracing::warn!(%error, directory = %directory.display(), "cannot create the directory of a socket");
+/// Creates the directories of the sockets that are missing, as systemd's RuntimeDirectory does, for this user. A failure shows when the socket is bound.
+fn make_socket_directories(config: &Config, user: Option<(nix::unistd::Uid, nix::unistd::Gid)>) {
+    for socket in [config.admin_socket(), config.submit_socket()] {
+        let Some(directory) = socket.parent().filter(|directory| !directory.exists()) else { continue };
+        // Independent of the umask.
+        let made = fs::create_dir(directory).and_then(|()| fs::set_permissions(directory, Permissions::from_mode(SOCKETS_MODE)));
+        let given = made.and_then(|()| match user {
+            Some((uid, gid)) => std::os::unix::fs::lchown(directory, Some(uid.as_raw()), Some(gid.as_raw())),
+            None => Ok(()),
+        });
+        if let Err(error) = given {
+            tracing::info!(%error, directory = %directory.display(), "cannot create the directory of a socket");
+        }
     }
 }
 
@@ -54,6 +58,8 @@ pub(super) fn enter(config: &Config) -> Result<Option<Needs>> {
     }
     // It must exist to be allowed.
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.file.data_dir).context("cannot create the data directory")?;
+    // Nor could a directory be made for a socket later.
+    make_socket_directories(config, None);
     let needs = needs(config);
     let confinement = sandbox::confine(&needs);
     report(&confinement);
