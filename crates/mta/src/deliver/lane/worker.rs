@@ -146,7 +146,9 @@ impl Worker {
         // A delivery that is not settled is repeated after a crash: at most one message per connection, settled before the connection takes
         // the next one or is closed.
         let is_delivered = attempt.results.iter().any(Result::is_ok);
-        let haste = if self.lane.waiting.available_permits() == 0 { Haste::BesideOthers } else { Haste::AtOnce };
+        // A connection that is not kept must not wait for company: it would take the next message.
+        let is_kept = self.outbound.shared().settings.load().delivery.keep_s > 0;
+        let haste = if is_kept && self.lane.waiting.available_permits() == 0 { Haste::BesideOthers } else { Haste::AtOnce };
         let _ = caught(settle::settle_in(&self.outbound, job, attempt.results, haste)).await;
         if is_delivered {
             Lanes::grow(&self.outbound, &self.lane);
