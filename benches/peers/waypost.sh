@@ -1,14 +1,15 @@
 #!/bin/bash
 # Waypost as a peer of the bench. WAYPOST_BIN names the binary (a release build).
 # VARIANT=default|cut|full  default: stored before it is passed on, and taken without proof of its sender, as Postfix does by itself;
-# cut: the same by cut-through; full: as setup leaves it, with keys, and with records in DNS
+# cut: the same by cut-through; full: as setup leaves it, with keys, and with records in DNS.
+# cut-nohistory, cut-nosandbox: cut without the history, and without the restriction of the process: what these cost
 set -e
 . "$(dirname "$0")/full-dns.sh"
 W=${WAYPOST_BIN:?WAYPOST_BIN names the waypost binary} C=$PEER_HOME/waypost.toml D=$PEER_HOME/data
 w() { "$W" --config "$C" "$@"; }
 case $VARIANT in
   full) DNS=$FULL_DNS FORWARD= ;;
-  cut) DNS=127.0.0.53 FORWARD='unauthenticated = "accept"' ;;
+  cut*) DNS=127.0.0.53 FORWARD='unauthenticated = "accept"' ;;
   *) DNS=127.0.0.53 FORWARD='mode = "queue"
 unauthenticated = "accept"' ;;
 esac
@@ -51,6 +52,10 @@ servers = ["$DNS:53"]
 domain = "fwd.example.test"
 $FORWARD
 CONF
+  case $VARIANT in
+    *-nohistory) printf '[history]\nenabled = false\n' >>"$C" ;;
+    *-nosandbox) printf '[sandbox]\nenabled = false\n' >>"$C" ;;
+  esac
   if [ ! -f "$D/waypost.db" ]; then
     w domain add example.test
     w alias add me@example.test foo@sink.test
