@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -150,19 +151,33 @@ impl Waypost {
         line.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 
-    /// Its log.
+    /// What the server has logged so far. It writes its lines a moment after it has done something, so this waits until there are no more.
     pub fn log(&self) -> String {
+        let mut log = self.written_log();
+        for _ in 0..20 {
+            std::thread::sleep(Duration::from_millis(50));
+            let more = self.written_log();
+            let is_all = more.len() == log.len();
+            log = more;
+            if is_all {
+                break;
+            }
+        }
+        log
+    }
+
+    fn written_log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     /// Waits for a text in the log.
     pub fn wait_for_log(&self, text: &str) {
-        wait_for(&format!("the log to say {text:?}"), || self.log().contains(text).then_some(()));
+        wait_for(&format!("the log to say {text:?}"), || self.written_log().contains(text).then_some(()));
     }
 
     /// Waits for a log line with all of these parts; returns it.
     pub fn wait_for_line(&self, parts: &[&str]) -> String {
-        let found = || self.log().lines().find(|line| parts.iter().all(|part| line.contains(part))).map(ToOwned::to_owned);
+        let found = || self.written_log().lines().find(|line| parts.iter().all(|part| line.contains(part))).map(ToOwned::to_owned);
         wait_for(&format!("a line of the log with {parts:?}"), found)
     }
 
