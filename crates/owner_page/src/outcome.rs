@@ -91,9 +91,14 @@ impl IntoResponse for Done {
     fn into_response(self) -> Response {
         let cookie = self.cookie();
         // Only a path of this server: a redirection to elsewhere would be of use to others.
-        let to = if self.to.starts_with('/') && !self.to.starts_with("//") && !self.to.contains('\\') { self.to } else { "/".to_owned() };
+        let to = if is_own_path(&self.to) { self.to } else { "/".to_owned() };
         (StatusCode::SEE_OTHER, [(header::LOCATION, to), (header::SET_COOKIE, cookie)]).into_response()
     }
+}
+
+/// Whether a form named a path of this server that a header field can carry.
+pub(crate) fn is_own_path(path: &str) -> bool {
+    path.starts_with('/') && !path.starts_with("//") && !path.contains('\\') && path.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// Returns a Set-Cookie value for this host only.
@@ -170,9 +175,13 @@ mod tests {
 
     #[test]
     fn a_redirection_stays_on_this_server() {
-        for (to, location) in
-            [("/held?x=1", "/held?x=1"), ("https://evil.example/", "/"), ("//evil.example", "/"), ("/\\evil.example", "/")]
-        {
+        for (to, location) in [
+            ("/held?x=1", "/held?x=1"),
+            ("https://evil.example/", "/"),
+            ("//evil.example", "/"),
+            ("/\\evil.example", "/"),
+            ("/aliases\r\nx: y", "/"),
+        ] {
             let response = Done::new(to, "done").into_response();
             assert_eq!(response.status(), StatusCode::SEE_OTHER);
             assert_eq!(response.headers().get(header::LOCATION).and_then(|v| v.to_str().ok()), Some(location));

@@ -10,7 +10,7 @@ use axum::routing::post;
 use serde::Deserialize;
 
 use crate::language::Language;
-use crate::outcome::host_cookie;
+use crate::outcome::{host_cookie, is_own_path};
 use crate::screen::PageState;
 
 /// The cookie of the language.
@@ -62,11 +62,6 @@ struct Preferences {
 
 pub(crate) fn routes() -> Router<PageState> {
     Router::new().route("/preferences", post(change))
-}
-
-/// Whether a form named a path of this server that a header field can carry.
-pub(crate) fn is_own_path(path: &str) -> bool {
-    path.starts_with('/') && !path.starts_with("//") && !path.contains('\\') && path.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// These are no secrets and change nothing but the look, so the form needs no token.

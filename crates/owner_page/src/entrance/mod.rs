@@ -32,8 +32,7 @@ use mta::{LoginNetwork, PageLogins};
 use crate::api::Problem;
 use crate::components::Mark;
 use crate::layout;
-use crate::outcome::host_cookie;
-use crate::preferences::is_own_path;
+use crate::outcome::{host_cookie, is_own_path};
 use crate::screen::{Frame, PageState};
 
 pub(crate) use guard::{Guard, check};
