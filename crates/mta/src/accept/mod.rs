@@ -5,8 +5,10 @@
 pub mod alter;
 pub mod auto_replies;
 pub mod auto_reply_limit;
+pub mod chain;
 pub mod decide;
 mod decision_log;
+pub mod disclosed;
 pub mod dmarc_results;
 pub mod fields;
 pub mod filter;

@@ -12,6 +12,7 @@ use policy::{AcceptedRecipient, Treatment};
 use store::{Flow, Message, NewMessage, NewRecipient, TlsWish};
 
 use crate::accept::decide::Accepted;
+use crate::accept::disclosed::Disclosed;
 use crate::accept::fields::{write_forward, write_missing, write_received, write_results};
 use crate::accept::message_auth::Proof;
 use crate::accept::received::Received;
@@ -56,7 +57,10 @@ pub(crate) fn prepare<'a>(accepted: Accepted<'a>, settings: &Settings, clock: &C
         }
     }
     if !own.is_empty() {
-        builder.send_own(own);
+        let divided = if settings.sign_dkim2 { Disclosed::of(&accepted.whole.bytes).divide(own) } else { vec![own] };
+        for recipients in divided {
+            builder.send_own(recipients);
+        }
     }
     let MessageBuilder { messages, token, .. } = builder;
     // A success DSN requires a queued message, since `settle` writes the DSN.
