@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use it::{DNS_PORT, Delivered, Dns, Lab, MX_PORT, Sink, Talk, Waypost, domain, forwarding_zone, txt, wait_for};
 use mail::Reply;
 use mail_auth::crypto::Ed25519Key;
-use mail_auth::dkim2::{Dkim2Signer, Envelope, Hop};
+use mail_auth::dkim2::{Dkim2Dsn, Dkim2Signer, Envelope, Hop};
 use mail_auth::hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig, ResolverOpts};
 use mail_auth::{AuthenticatedMessage, Dkim2Result, MessageAuthenticator};
 use msgauth::{Algorithm, KeyPair, record};
@@ -17,22 +17,23 @@ const FORWARD: &str = "[forward]\ndomain = \"fwd.example.test\"\n";
 
 /// Another server that signs with DKIM2.
 struct Stranger {
+    domain: &'static str,
     pair: KeyPair,
 }
 
 impl Stranger {
-    fn new() -> Self {
-        Self { pair: KeyPair::generate(Algorithm::Ed25519).unwrap() }
+    fn new(domain: &'static str) -> Self {
+        Self { domain, pair: KeyPair::generate(Algorithm::Ed25519).unwrap() }
     }
 
     fn zone(&self) -> String {
-        txt("s1._domainkey.foreign.test.", &record(Algorithm::Ed25519, &self.pair.public))
+        txt(&format!("s1._domainkey.{}.", self.domain), &record(Algorithm::Ed25519, &self.pair.public))
     }
 
-    /// The message as it leaves foreign.test with this envelope.
+    /// The message as it leaves its domain with this envelope.
     fn signed(&self, message: &str, from: &str, to: &str) -> String {
         let key = Ed25519Key::from_pkcs8_maybe_unchecked_der(&self.pair.private).unwrap();
-        let signer = Dkim2Signer::from_key(key).domain("foreign.test").selector("s1");
+        let signer = Dkim2Signer::from_key(key).domain(self.domain).selector("s1");
         let signed = signer.sign(message.as_bytes(), Hop::real(format!("<{from}>"), [to]), None).unwrap();
         signed.to_header() + message
     }
@@ -42,17 +43,21 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
-/// What a strict receiver finds: the signing domains of all hops, or why the chain does not verify.
-fn received(lab: &Lab, content: &[u8], from: &str, to: &[String]) -> Result<Vec<String>, String> {
+/// Another server's verifier.
+fn receiver(lab: &Lab) -> MessageAuthenticator {
     let mut udp = ConnectionConfig::udp();
     let mut tcp = ConnectionConfig::tcp();
     let server = SocketAddr::from((lab.address(53), DNS_PORT));
     (udp.port, tcp.port) = (server.port(), server.port());
     let server = NameServerConfig::new(server.ip(), true, vec![udp, tcp]);
+    MessageAuthenticator::new(ResolverConfig::from_parts(None, vec![], vec![server]), ResolverOpts::default()).unwrap()
+}
+
+/// What a strict receiver finds: the signing domains of all hops, or why the chain does not verify.
+fn received(lab: &Lab, content: &[u8], from: &str, to: &[String]) -> Result<Vec<String>, String> {
     block_on(async {
-        let receiver = MessageAuthenticator::new(ResolverConfig::from_parts(None, vec![], vec![server]), ResolverOpts::default()).unwrap();
         let message = AuthenticatedMessage::parse(content).unwrap();
-        let output = receiver.verify_dkim2(&message, Envelope::new(from, to)).await;
+        let output = receiver(lab).verify_dkim2(&message, Envelope::new(from, to)).await;
         match output.result() {
             Dkim2Result::Pass => Ok(output.chain().iter().map(|link| link.signature.d.clone()).collect()),
             other => Err(format!("{other:?}")),
@@ -79,7 +84,11 @@ fn fields(text: &str, name: &str) -> usize {
 struct Scene {
     waypost: Waypost,
     inbox: Sink,
+    /// The mailbox of her@foreign.test.
+    hers: Sink,
     stranger: Stranger,
+    /// The target's own server.
+    target: Stranger,
     _dns: Dns,
     lab: Lab,
 }
@@ -94,12 +103,13 @@ fn scene(options: &str, judge: impl Fn(&Delivered) -> Option<Reply> + Send + Syn
         zone += &waypost.keys(hosted);
     }
     zone += &waypost.keys("fwd.example.test");
-    let stranger = Stranger::new();
-    let dns = Dns::start(&lab, &(zone + &stranger.zone()));
+    let (stranger, target) = (Stranger::new("foreign.test"), Stranger::new("inbox.test"));
+    let dns = Dns::start(&lab, &(zone + &stranger.zone() + &target.zone()));
+    let hers = Sink::start(lab.address(3), MX_PORT);
     let inbox = Sink::judging(lab.address(2), MX_PORT, |_| None, judge);
     waypost.ok(&["alias", "add", ME, "foo@inbox.test"]);
     waypost.start();
-    Scene { waypost, inbox, stranger, _dns: dns, lab }
+    Scene { waypost, inbox, hers, stranger, target, _dns: dns, lab }
 }
 
 fn message(subject: &str) -> String {
@@ -238,4 +248,111 @@ fn a_chain_that_does_not_verify_is_passed_as_it_is() {
     let arrived = scene.inbox.wait_for("Subject: replayed").text();
     assert!(arrived.contains("dkim2=fail ") && fields(&arrived, "DKIM2-Signature:") == 1, "{arrived}");
     scene.ends_well();
+}
+
+/// The DSN that came back to her, as a strict receiver at foreign.test verifies it.
+fn came_back(scene: &Scene, subject: &str) -> Delivered {
+    let arrived = scene.hers.wait_for(subject);
+    assert_eq!(arrived.from, "<>");
+    let dsn = Dkim2Dsn::parse(&arrived.content).unwrap();
+    let verified = block_on(receiver(&scene.lab).verify_dkim2_dsn(&dsn, Envelope::new("<>", [HER])));
+    assert!(verified.is_ok(), "{verified:?} of:\n{}", arrived.text());
+    assert!(!arrived.text().contains("foo@inbox.test"), "{}", arrived.text());
+    arrived
+}
+
+#[test]
+fn a_dsn_of_ours_goes_to_the_previous_hop_in_its_chain() {
+    for to in [ME, "me@second.test"] {
+        let refuses = |_: &Delivered| Some(Reply::new(550, (5, 7, 1), "no"));
+        let scene = scene("mode = \"queue\"\n", refuses);
+        scene.waypost.ok(&["alias", "add", "me@second.test", "foo@inbox.test"]);
+        let reply = scene.send(HER, to, &scene.stranger.signed(&message("lost"), HER, to));
+        assert!(reply.starts_with("250 "), "{reply}");
+        came_back(&scene, "Subject: lost");
+        scene.ends_well();
+    }
+}
+
+#[test]
+fn a_dsn_of_the_target_finds_its_way_back_hop_by_hop() {
+    let scene = scene("", |_| None);
+    for (to, subject) in [(ME, "first"), ("me@second.test", "second")] {
+        if to != ME {
+            scene.waypost.ok(&["alias", "add", to, "foo@inbox.test"]);
+        }
+        scene.send(HER, to, &scene.stranger.signed(&message(subject), HER, to));
+        let arrived = scene.inbox.wait_for(&format!("Subject: {subject}"));
+        let back = arrived.from.trim_matches(['<', '>']);
+        let dsn = format!(
+            "From: MAILER-DAEMON@inbox.test\r\nTo: {back}\r\nSubject: failure\r\nMessage-ID: <{subject}.dsn@inbox.test>\r\n\
+             Date: Sun, 29 Nov 2026 01:02:03 +0000\r\nMIME-Version: 1.0\r\n\
+             Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n--b\r\n\r\nfoo@inbox.test is full\r\n\r\n--b\r\n\
+             Content-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.inbox.test\r\n\r\nFinal-Recipient: rfc822; foo@inbox.test\r\n\
+             Action: failed\r\nStatus: 5.2.2\r\n\r\n--b\r\nContent-Type: message/rfc822\r\n\r\n{}\r\n--b--\r\n",
+            arrived.text()
+        );
+        let reply = scene.send("", back, &scene.target.signed(&dsn, "", back));
+        assert!(reply.starts_with("250 "), "{reply}");
+        let text = came_back(&scene, &format!("Subject: {subject}")).text();
+        assert!(text.contains("Status: 5.2.2"), "{text}");
+        assert!(!text.contains("inbox.test") && !text.contains("fwd.example.test>"), "nothing of our hop: {text}");
+        // Changed on its way: passed back, but not as a part of the chain.
+        let reply = scene.send("", back, &scene.target.signed(&dsn, "", back).replace("5.2.2", "5.2.1"));
+        assert!(reply.starts_with("250 "), "{reply}");
+        let is_unproven = |dsn: &&Delivered| dsn.text().contains("Status: 5.2.1") && !dsn.text().contains("DKIM2-Signature");
+        wait_for("the unproven DSN", || scene.hers.messages().iter().find(is_unproven).map(|_| ()));
+    }
+    scene.ends_well();
+}
+
+#[test]
+fn own_mail_names_hidden_recipients_to_nobody() {
+    let scene = scene("[submission]\ndkim2 = \"sign\"\n", |_| None);
+    let password = scene.waypost.account(ME);
+    let mut talk = scene.waypost.logged_in(ME, &password);
+    talk.expect(&format!("MAIL FROM:<{ME}>"), "250");
+    for to in ["a@inbox.test", "hidden@inbox.test", "b@inbox.test", "secret@inbox.test"] {
+        talk.expect(&format!("RCPT TO:<{to}>"), "250");
+    }
+    talk.expect("DATA", "354");
+    talk.send(format!("From: {ME}\r\nTo: A <a@inbox.test>\r\nCc: b@inbox.test\r\nSubject: own\r\n\r\nbody\r\n").as_bytes());
+    talk.expect(".", "250");
+    wait_for("three messages", || (scene.inbox.messages().len() == 3).then_some(()));
+    let mut envelopes = Vec::new();
+    for arrived in scene.inbox.messages() {
+        assert_eq!(received_as(&scene.lab, &arrived), Ok(vec!["example.test".into()]), "{}", arrived.text());
+        let message = AuthenticatedMessage::parse(&arrived.content).unwrap();
+        let signature = format!("{:?}", message.dkim2_signatures()[0].header);
+        for hidden in ["hidden@inbox.test", "secret@inbox.test"] {
+            assert_eq!(signature.contains(hidden), arrived.to.iter().any(|to| to.contains(hidden)), "{signature}");
+        }
+        envelopes.push(arrived.to);
+    }
+    envelopes.sort();
+    assert_eq!(envelopes, [vec!["<a@inbox.test>", "<b@inbox.test>"], vec!["<hidden@inbox.test>"], vec!["<secret@inbox.test>"]]);
+    scene.ends_well();
+}
+
+#[test]
+fn explain_trust_tells_a_chain_hop_by_hop() {
+    let scene = scene("", |_| None);
+    scene.send(HER, ME, &scene.stranger.signed(&message("told"), HER, ME));
+    let arrived = scene.inbox.wait_for("Subject: told");
+    let file = scene.lab.write("told.eml", &arrived.text().replace("\r\n", "\n"));
+    let file = file.to_str().unwrap();
+    let from = arrived.from.trim_matches(['<', '>']);
+    // DMARC fails: foreign.test has no DKIM signature here, and SPF is that of the forwarder.
+    let given = ["explain-trust", file, "--ip", "127.0.0.1", "--from", from, "--to", "foo@inbox.test"];
+    let told = String::from_utf8(scene.waypost.command(&given).stdout).unwrap();
+    for want in [
+        "SPF of fwd.example.test passes for 127.0.0.1",
+        "DKIM: the signature of fwd.example.test (r1) verifies",
+        "DKIM2: the chain of 2 hops verifies, up to this envelope",
+        "DKIM2 hop 1: foreign.test sent it from <her@foreign.test> to <me@example.test>",
+        "DKIM2 hop 2: fwd.example.test sent it from <SRS0=",
+        "DMARC of foreign.test (policy reject) fails",
+    ] {
+        assert!(told.contains(want), "no {want:?} in:\n{told}");
+    }
 }

@@ -78,15 +78,24 @@ pub(crate) fn is_bounded(content: &[u8]) -> bool {
     bounded(content).is_ok()
 }
 
+/// The record names of the keys of the chain; none if it is beyond the limits.
+pub(crate) fn key_names(header: &[u8]) -> Vec<String> {
+    let signatures = if is_chained(header) { bounded(header).unwrap_or_default() } else { Vec::new() };
+    let names = |signature: &Signature| {
+        let name = |selector: &str| format!("{selector}._domainkey.{}", signature.d);
+        signature.s.iter().map(|value| name(&value.selector)).collect::<Vec<_>>()
+    };
+    signatures.iter().flat_map(names).collect()
+}
+
 /// Fetches the keys of the chain in this header section; a key that is missing after `wait` is a temporary error.
 pub(crate) async fn keys(dns: &Dns, header: &[u8], wait: Duration) -> Keys {
-    let names = |signature: &Signature| {
-        let domain = signature.d.clone();
-        let names: Vec<String> = signature.s.iter().map(|value| format!("{}._domainkey.{domain}", value.selector)).collect();
-        names
-    };
-    let signatures = if is_chained(header) { bounded(header).unwrap_or_default() } else { Vec::new() };
-    Keys::fetch(dns, signatures.iter().flat_map(names), wait).await
+    Keys::fetch(dns, key_names(header), wait).await
+}
+
+/// The hops that the chain of a message claims, by number; none if it is beyond the limits.
+pub fn chain_hops(header: &[u8]) -> Vec<ChainHop> {
+    hops(bounded(header).unwrap_or_default())
 }
 
 /// Verifies the chain with these keys.

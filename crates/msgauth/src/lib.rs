@@ -16,6 +16,7 @@ mod key;
 mod keys;
 mod known_answers;
 mod lookup;
+mod returned;
 mod sign;
 mod spf;
 mod spf_client;
@@ -34,9 +35,10 @@ use mail_auth::MessageAuthenticator;
 use tokio::time::timeout;
 
 pub use chain_signer::{ArrivedChain, ChainError, ChainSigner, Extension, HopSigners, NextHop};
-pub use dkim2::{ChainEnvelope, is_chain_field};
+pub use dkim2::{ChainEnvelope, chain_hops, is_chain_field};
 pub use dns::{Answering, Dns, SimulatedDns};
 pub use key::{Algorithm, KeyError, KeyPair, record};
+pub use returned::ReturnedMessage;
 pub use sign::Signer;
 pub use spf::SpfTerm;
 

@@ -8,21 +8,19 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use mail::evidence::{ChainCheck, ChainResult};
 use mail::{Domain, Fields, header_len};
-use msgauth::{ArrivedChain, Authenticator, ChainEnvelope, ChainError, DkimKeys, Extension, NextHop, is_chain_field};
+use msgauth::{ArrivedChain, Authenticator, ChainError, DkimKeys, Extension, NextHop, is_chain_field};
 use store::{Flow, NewMessage};
 
 use crate::accept::prepare::Prepared;
 use crate::context::Snapshot;
-use crate::support::dkim_signers::{OwnedSigners, Signing};
+use crate::support::dkim_signers::{OwnedEnvelope, OwnedSigners, Signing};
 
 /// The chain of a message that verified on arrival, with the means to verify it again.
 pub(crate) struct VerifiedChain {
     pub authenticator: Authenticator,
     pub keys: Arc<DkimKeys>,
-    /// The reverse-path it came with, without brackets.
-    pub from: String,
-    /// The forward-paths it came with, without brackets.
-    pub to: Vec<String>,
+    /// The envelope it came with.
+    pub envelope: OwnedEnvelope,
 }
 
 /// One copy that leaves.
@@ -30,8 +28,7 @@ struct Departure {
     prefix: Bytes,
     /// The content as it leaves.
     content: Bytes,
-    from: String,
-    to: Vec<String>,
+    envelope: OwnedEnvelope,
     signers: OwnedSigners,
 }
 
@@ -67,10 +64,9 @@ pub(crate) async fn extend(
         };
         departures.push(departure(new, whole.clone(), signers));
     }
-    let chain = (chain.authenticator.clone(), chain.keys.clone(), chain.from.clone(), chain.to.clone());
+    let (authenticator, keys, envelope) = (chain.authenticator.clone(), chain.keys.clone(), chain.envelope.clone());
     let work = move || {
-        let (authenticator, keys, from, to) = chain;
-        let arrived = ArrivedChain { authenticator: &authenticator, keys: &keys, envelope: ChainEnvelope { from: &from, to: &to } };
+        let arrived = ArrivedChain { authenticator: &authenticator, keys: &keys, envelope: envelope.borrowed() };
         if is_wrapped { signed_wrapped(arrived, &departures, &whole) } else { signed(arrived, &departures) }
     };
     match signing.compute(work).await {
@@ -86,20 +82,22 @@ pub(crate) async fn extend(
     }
 }
 
-/// Signs the first hop of own mail, if its recipients may see each other.
+/// Signs the first hop of a new message that leaves for the first time: own mail whose recipients may see each other, a DSN.
 pub(crate) async fn originate(
     signing: &Signing,
     Snapshot { directory, .. }: &Snapshot,
-    author: &Domain,
+    domain: &Domain,
     new: &mut NewMessage,
     whole: &Bytes,
 ) {
-    let Some(last) = signing.chain_signer(directory, author) else { return };
-    let departure = departure(new, whole.clone(), OwnedSigners { bridge: None, last });
-    let work = move || departure.signers.last.originate(&departure.octets(), ChainEnvelope { from: &departure.from, to: &departure.to });
-    if let Some(signed) = signing.compute(work).await {
-        put(new, signed);
-    }
+    let envelope = envelope_of(new);
+    let mut fields = signing.originate(directory, domain, &new.message.prefix, whole, envelope).await;
+    fields.extend_from_slice(&new.message.prefix);
+    new.message.prefix = fields.into();
+}
+
+fn envelope_of(new: &NewMessage) -> OwnedEnvelope {
+    OwnedEnvelope { from: new.message.envelope_from().to_bare(), to: new.recipients.iter().map(|to| to.mailbox.to_string()).collect() }
 }
 
 fn put(new: &mut NewMessage, signed: Result<Vec<u8>, ChainError>) {
@@ -113,17 +111,11 @@ fn put(new: &mut NewMessage, signed: Result<Vec<u8>, ChainError>) {
 }
 
 fn departure(new: &NewMessage, content: Bytes, signers: OwnedSigners) -> Departure {
-    Departure {
-        prefix: new.message.prefix.clone(),
-        content,
-        from: new.message.envelope_from().to_bare(),
-        to: new.recipients.iter().map(|to| to.mailbox.to_string()).collect(),
-        signers,
-    }
+    Departure { prefix: new.message.prefix.clone(), content, envelope: envelope_of(new), signers }
 }
 
 fn next_hop(departure: &Departure, count: usize) -> NextHop<'_> {
-    NextHop { envelope: ChainEnvelope { from: &departure.from, to: &departure.to }, is_one_of_several: count > 1 }
+    NextHop { envelope: departure.envelope.borrowed(), is_one_of_several: count > 1 }
 }
 
 /// One result for each copy.

@@ -26,6 +26,7 @@ pub mod prepare;
 pub mod received;
 pub mod release;
 pub mod responsibility;
+pub mod returned_chain;
 pub mod sanitize_dsn;
 pub mod send_limit;
 pub mod sign;

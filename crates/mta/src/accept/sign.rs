@@ -17,7 +17,7 @@ use crate::accept::disclosed::Disclosed;
 use crate::accept::message_auth::{Authenticated, Proof};
 use crate::accept::prepare::Prepared;
 use crate::context::{Shared, Snapshot};
-use crate::support::dkim_signers::Signing;
+use crate::support::dkim_signers::{OwnedEnvelope, Signing};
 use crate::support::panic_edge::count_broken_signature;
 
 /// Maximum characters of a domain that a message names.
@@ -74,8 +74,7 @@ async fn verified_chain(authenticator: &Authenticator, Authenticated { received,
     VerifiedChain {
         authenticator: authenticator.clone(),
         keys: Arc::new(authenticator.chain_keys(header).await),
-        from: received.reverse_path.to_bare(),
-        to: received.forward_paths(),
+        envelope: OwnedEnvelope { from: received.reverse_path.to_bare(), to: received.forward_paths() },
     }
 }
 
@@ -121,7 +120,9 @@ async fn sign(signing: &Signing, snapshot: &Snapshot, author: Option<&Domain>, p
         let mut prefix = signing.sign(directory, domain, &new.message.prefix, &prepared.whole.bytes).await;
         prefix.extend_from_slice(&new.message.prefix);
         new.message.prefix = prefix.into();
-        if settings.sign_dkim2 && prepared.proof.is_submitted() && disclosed.may_share(&new.recipients) {
+        if let Some(domain) = &prepared.dsn_domain {
+            chain::originate(signing, snapshot, domain, new, &prepared.whole.bytes).await;
+        } else if settings.sign_dkim2 && prepared.proof.is_submitted() && disclosed.may_share(&new.recipients) {
             chain::originate(signing, snapshot, domain, new, &prepared.whole.bytes).await;
         }
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use directory::{Directory, SigningKey};
 use mail::{Domain, Mailbox, ReversePath};
-use msgauth::{Algorithm, ChainSigner, HopSigners, Signer};
+use msgauth::{Algorithm, ChainEnvelope, ChainSigner, HopSigners, Signer};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
@@ -21,6 +21,22 @@ pub(crate) struct Signing {
     /// Those for DKIM2, likewise.
     chain: Mutex<HashMap<(String, String), Arc<ChainSigner>>>,
     permits: Semaphore,
+}
+
+/// The envelope of a message that leaves, without brackets.
+#[derive(Debug, Clone)]
+pub(crate) struct OwnedEnvelope {
+    /// The reverse-path; empty if null.
+    pub from: String,
+    /// The forward-paths.
+    pub to: Vec<String>,
+}
+
+impl OwnedEnvelope {
+    /// Borrows it.
+    pub fn borrowed(&self) -> ChainEnvelope<'_> {
+        ChainEnvelope { from: &self.from, to: &self.to }
+    }
 }
 
 /// The signers of a hop of ours.
@@ -98,6 +114,28 @@ impl Signing {
         parsed.retain(|(record, _), _| *record != name.0);
         parsed.insert(name, signer.clone());
         Some(signer)
+    }
+
+    /// Returns the DKIM2 fields of the first hop of a new message, with CRLF; none if the domain has no key, or the signature would not be valid.
+    pub async fn originate(
+        &self,
+        directory: &Directory,
+        domain: &Domain,
+        prefix: &[u8],
+        content: &Bytes,
+        envelope: OwnedEnvelope,
+    ) -> Vec<u8> {
+        let Some(signer) = self.chain_signer(directory, domain) else { return Vec::new() };
+        let octets = [prefix, content.as_ref()].concat();
+        let signed = self.compute(move || signer.originate(&octets, envelope.borrowed())).await;
+        match signed {
+            Some(Ok(fields)) => fields,
+            Some(Err(error)) => {
+                tracing::info!(%domain, %error, "not signing with DKIM2: the signature would not be valid");
+                Vec::new()
+            }
+            None => Vec::new(),
+        }
     }
 
     /// The signers of a hop of ours from an alias to a target: one, or two if custody does not lead from the alias to the reverse-path by name alone.
