@@ -132,3 +132,22 @@ fn a_rate_limit_on_forwards_does_not_stop_own_mail() {
     assert!(host.connections() >= 2);
     far.waypost.assert_no_bugs();
 }
+
+#[test]
+fn a_pause_outlives_a_restart() {
+    let mut far = OutboundScene::new(&[("far", 11)], "[retry]\nwaits_s = [1]\n");
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = asked.clone();
+    let _host = Sink::deciding(far.lab.address(11), MX_PORT, move |_| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        Some(Reply::new(452, (4, 2, 2), "over quota"))
+    });
+    far.send("full@far.test", "the first");
+    far.fate("deferred", "full@far.test");
+    far.waypost.stop();
+    far.waypost.start();
+    far.send("full@far.test", "the second");
+    far.fate("held back", "full@far.test");
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    far.waypost.assert_no_bugs();
+}

@@ -24,6 +24,7 @@ use crate::accept::over_limit::SendLimits;
 use crate::accept::pipeline::{Outlet, Pipeline, Verifier};
 use crate::accept::send_limit::SendCounts;
 use crate::context::Shared;
+use crate::deliver::breaker_file;
 use crate::deliver::breakers::Breakers;
 use crate::deliver::clock_step::{self, ClockSteps};
 use crate::deliver::connection_limit::ConnectionLimits;
@@ -316,6 +317,7 @@ impl Server {
         let _ = timeout(GOODBYE, self.at_rest()).await;
         connector.results.flush().await;
         connector.tls_history.flush().await;
+        connector.breakers.write().await;
         clock_steps.write(clock).await;
         match store.release_claims(clock.now_ms()).await {
             Ok(released) => tracing::info!(released, "deliveries that had not started remain queued"),
@@ -350,7 +352,7 @@ fn outbound(parts: &Parts, own_ports: Vec<u16>) -> Outbound {
             tls: client_tls.clone(),
             own_ports,
             connection_limits: ConnectionLimits::default(),
-            breakers: Arc::new(Breakers::default()),
+            breakers: Arc::new(Breakers::open(data, clock)),
             ipv6: Ipv6Fitness::default(),
             sts: StsPolicies::open(data),
             tls_history: TlsHistory::open(data),
@@ -426,6 +428,7 @@ fn tasks(dispatch: &Dispatch, outbound: &Arc<Outbound>, inbound: &Arc<Inbound>) 
         tokio::spawn(clock_step::run(outbound.clone())),
         tokio::spawn(mta_sts::run(outbound.clone())),
         tokio::spawn(tls_history::run(outbound.clone())),
+        tokio::spawn(breaker_file::run(outbound.clone())),
         tokio::spawn(schedule::run(reporter.clone(), DailyKind::Tls)),
         tokio::spawn(schedule::run(reporter, DailyKind::Dmarc)),
     ]

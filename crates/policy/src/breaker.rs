@@ -4,12 +4,16 @@
 //! a half-open breaker has at most one probe; a breaker belongs to the host that sent the reply, or to its provider, so that no host can
 //! stop the mail to another.
 
+mod memory;
+
 use std::collections::HashMap;
 
 use mail::Domain;
 
 use crate::meaning::{Meaning, PauseRule, Reaction, ReplyScope, Severity};
 use crate::replies::provider_of;
+
+pub use memory::BreakerMemory;
 
 /// Maximum breakers and counts kept; above it, those that end first are dropped.
 pub const BREAKERS_MAX: usize = 10_000;

@@ -23,14 +23,14 @@ mod trouble;
 mod writer;
 
 pub use authentication::{Treatment, Unauthenticated, decide_treatment, may_report};
-pub use breaker::{Admission, BREAKERS_MAX, BreakerChange, BreakerKeys, Breakers, Pass, Pause};
+pub use breaker::{Admission, BREAKERS_MAX, BreakerChange, BreakerKeys, BreakerMemory, Breakers, Pass, Pause};
 pub use cause::Cause;
 pub use header_check::{LOOP_FIELD, RECEIVED_MAX, check_header, check_well_formed, missing_from};
 pub use local::{LocalRule, LocalRules, LocalUser};
 pub use maildir::MaildirPlace;
 pub use meaning::{Meaning, PauseRule, Reaction, ReplyScope, Severity};
 pub use mta_sts::{STS_AGE_MAX_S, StsMode, StsPolicy};
-pub use recipient::{AcceptedRecipient, Client, Rules, blocked, decide_recipient};
+pub use recipient::{AcceptedRecipient, Client, Rules, blocked, decide_recipient, is_target};
 pub use replies::{classify_reply, parse_pasted_host, parse_pasted_reply, provider_of, reply_rows};
 pub use report_address::{DMARC_USER, TLS_USER, check_report_submitter, takes_reports};
 pub use route::{MxRecord, NextHop, NextHops, RouteFailure, rank_mx_hosts};

@@ -137,7 +137,7 @@ fn return_address(rules: Rules<'_>, reverse_path: &ReversePath, known_as: Mailbo
 }
 
 /// Whether this mailbox is the target of an alias. A target may have an extension that its user's own mail does not have.
-fn is_target(directory: &Directory, mailbox: &Mailbox) -> bool {
+pub fn is_target(directory: &Directory, mailbox: &Mailbox) -> bool {
     let is = |target: &Target| match target {
         Target::Address(target) => target == mailbox || directory.without_extension(target) == *mailbox,
         Target::Domain(_) => false,

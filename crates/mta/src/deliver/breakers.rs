@@ -4,13 +4,16 @@
 //! signature, RFC 6376 s.3.5). Invariant: an admitted job returns its passes exactly once.
 
 use std::collections::HashSet;
+use std::path::Path;
 
 use mail::{Domain, Fields, Mailbox};
+use net::Clock;
 use parking_lot::{Mutex, MutexGuard};
 use policy::{Admission, BREAKERS_MAX, BreakerKeys, Meaning, Pass, Pause, Scope, Severity, Trouble};
 use store::{Flow, Message};
 
 use crate::context::Shared;
+use crate::deliver::breaker_file::BreakerFile;
 use crate::deliver::delivery_log;
 use crate::deliver::job::Job;
 use crate::deliver::pause_log::{self, Reached};
@@ -24,6 +27,7 @@ pub(crate) struct Breakers {
     policy: Mutex<policy::Breakers>,
     /// Hosts that could not be reached at the last attempt.
     down: Mutex<HashSet<Domain>>,
+    file: BreakerFile,
 }
 
 /// The passes of an admitted job.
@@ -45,6 +49,18 @@ pub(crate) struct Admitted {
 }
 
 impl Breakers {
+    /// Reads what outlived the last process.
+    pub fn open(data: &Path, clock: &Clock) -> Self {
+        let (file, breakers) = BreakerFile::open(data, clock);
+        Self { policy: Mutex::new(breakers), down: Mutex::default(), file }
+    }
+
+    /// Writes what outlives a restart.
+    pub async fn write(&self) {
+        let memory = self.breakers().memory();
+        self.file.write(memory).await;
+    }
+
     fn breakers(&self) -> MutexGuard<'_, policy::Breakers> {
         self.policy.lock()
     }

@@ -2,6 +2,7 @@
 //!
 //! May import `reporting`, `notify` and `support`.
 
+pub mod breaker_file;
 pub mod breakers;
 pub mod clock_step;
 pub mod connect;
