@@ -2,8 +2,9 @@
 //! mail-auth, called by the test.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use it::{DNS_PORT, Delivered, Dns, Lab, MX_PORT, Sink, Talk, Waypost, domain, forwarding_zone, txt, wait_for};
+use it::{DNS_PORT, Delivered, Dns, Lab, MX_PORT, Sink, Talk, Waypost, domain, forwarding_zone, txt, wait_for, wait_within};
 use mail::Reply;
 use mail_auth::crypto::Ed25519Key;
 use mail_auth::dkim2::{Dkim2Dsn, Dkim2Signer, Envelope, Hop};
@@ -32,10 +33,14 @@ impl Stranger {
 
     /// The message as it leaves its domain with this envelope.
     fn signed(&self, message: &str, from: &str, to: &str) -> String {
-        let key = Ed25519Key::from_pkcs8_maybe_unchecked_der(&self.pair.private).unwrap();
+        self.fields(message.as_bytes(), from, to).unwrap() + message
+    }
+
+    /// The fields of the first hop; an error if mail-auth does not sign such a message.
+    fn fields(&self, message: &[u8], from: &str, to: &str) -> mail_auth::Result<String> {
+        let key = Ed25519Key::from_pkcs8_maybe_unchecked_der(&self.pair.private)?;
         let signer = Dkim2Signer::from_key(key).domain(self.domain).selector("s1");
-        let signed = signer.sign(message.as_bytes(), Hop::real(format!("<{from}>"), [to]), None).unwrap();
-        signed.to_header() + message
+        Ok(signer.sign(message, Hop::real(format!("<{from}>"), [to]), None)?.to_header())
     }
 }
 
@@ -74,7 +79,8 @@ fn restored(content: &[u8]) -> String {
     let message = AuthenticatedMessage::parse(content).unwrap();
     let newest = message.dkim2_instances().last().expect("an instance");
     let recipe = newest.header.recipe.as_ref().expect("a recipe");
-    String::from_utf8(recipe.apply(message.headers(), message.raw_body()).unwrap()).unwrap()
+    // Names of fields come back in the spelling that the message has now, or in lower case.
+    String::from_utf8(recipe.apply(message.headers(), message.raw_body()).unwrap()).unwrap().to_lowercase()
 }
 
 fn fields(text: &str, name: &str) -> usize {
@@ -86,6 +92,8 @@ struct Scene {
     inbox: Sink,
     /// The mailbox of her@foreign.test.
     hers: Sink,
+    /// Messages to send.
+    odd: Vec<Vec<u8>>,
     stranger: Stranger,
     /// The target's own server.
     target: Stranger,
@@ -95,7 +103,17 @@ struct Scene {
 
 /// `options` follow the section [forward]; `judge` answers for the target.
 fn scene(options: &str, judge: impl Fn(&Delivered) -> Option<Reply> + Send + Sync + 'static) -> Scene {
+    scene_with(options, judge, |_| (Vec::new(), String::new()))
+}
+
+/// The same with messages of foreign.test and the lines of the zone that they need.
+fn scene_with(
+    options: &str,
+    judge: impl Fn(&Delivered) -> Option<Reply> + Send + Sync + 'static,
+    messages: impl FnOnce(&Lab) -> (Vec<Vec<u8>>, String),
+) -> Scene {
     let lab = Lab::new();
+    let (odd, records) = messages(&lab);
     let mut waypost = Waypost::configured(&lab, &format!("{FORWARD}{options}"));
     let mut zone = forwarding_zone(&lab) + &domain(&lab, "second", 1);
     for hosted in ["example.test", "second.test"] {
@@ -104,12 +122,12 @@ fn scene(options: &str, judge: impl Fn(&Delivered) -> Option<Reply> + Send + Syn
     }
     zone += &waypost.keys("fwd.example.test");
     let (stranger, target) = (Stranger::new("foreign.test"), Stranger::new("inbox.test"));
-    let dns = Dns::start(&lab, &(zone + &stranger.zone() + &target.zone()));
+    let dns = Dns::start(&lab, &(zone + &records + &stranger.zone() + &target.zone()));
     let hers = Sink::start(lab.address(3), MX_PORT);
     let inbox = Sink::judging(lab.address(2), MX_PORT, |_| None, judge);
     waypost.ok(&["alias", "add", ME, "foo@inbox.test"]);
     waypost.start();
-    Scene { waypost, inbox, hers, stranger, target, _dns: dns, lab }
+    Scene { waypost, inbox, hers, odd, stranger, target, _dns: dns, lab }
 }
 
 fn message(subject: &str) -> String {
@@ -178,9 +196,11 @@ fn the_domain_of_an_alias_names_the_forwarding_domain_where_custody_needs_it() {
     scene.send(HER, "me@second.test", &scene.stranger.signed(&message("bridged"), HER, "me@second.test"));
     assert_eq!(received_as(&scene.lab, &scene.inbox.wait_for("Subject: bridged")), Ok(chain));
     // A null reverse-path leaves as one, and names no domain.
-    scene.send("", ME, &scene.stranger.signed(&message("nobody"), "", ME));
+    let nobody = message("nobody").replace("foreign.test", "inbox.test");
+    let reply = scene.send("", ME, &scene.target.signed(&nobody, "", ME));
+    assert!(reply.starts_with("250 "), "{reply}");
     let arrived = scene.inbox.wait_for("Subject: nobody");
-    let chain = ["foreign.test", "example.test", "fwd.example.test"].map(String::from).to_vec();
+    let chain = ["inbox.test", "example.test", "fwd.example.test"].map(String::from).to_vec();
     assert_eq!((arrived.from.as_str(), received_as(&scene.lab, &arrived)), ("<>", Ok(chain)));
     scene.ends_well();
 }
@@ -207,7 +227,7 @@ fn a_rewritten_from_field_is_restored_by_the_receiver() {
         );
         assert!(arrived.text().contains("From: \"Her Name via "), "{}", arrived.text());
         let restored = restored(&arrived.content);
-        assert!(restored.contains(&format!("from: \"Her Name\" <{HER}>\r\n")) && !restored.contains("reply-to"), "{restored}");
+        assert!(restored.contains(&format!("from: \"her name\" <{HER}>\r\n")) && !restored.contains("reply-to"), "{restored}");
         assert!(restored.ends_with("\r\n\r\nfirst line\r\n\r\n.dot\r\nlast line\r\n"), "{restored}");
         scene.ends_well();
     }
@@ -222,7 +242,7 @@ fn a_wrapped_message_is_restored_by_the_receiver() {
         let arrived = scene.inbox.wait_for("Subject: Fwd: paper");
         assert_eq!(received_as(&scene.lab, &arrived), Ok(vec!["foreign.test".into(), "fwd.example.test".into()]), "{}", arrived.text());
         let restored = restored(&arrived.content);
-        for want in [format!("from: \"Her Name\" <{HER}>\r\n"), "subject: paper\r\n".into(), format!("to: {ME}\r\n")] {
+        for want in [format!("from: \"her name\" <{HER}>\r\n"), "subject: paper\r\n".into(), format!("to: {ME}\r\n")] {
             assert!(restored.contains(&want), "no {want} in {restored}");
         }
         assert!(restored.ends_with("\r\n\r\nfirst line\r\n\r\n.dot\r\nlast line\r\n") && !restored.contains("content-type"), "{restored}");
@@ -355,4 +375,48 @@ fn explain_trust_tells_a_chain_hop_by_hop() {
     ] {
         assert!(told.contains(want), "no {want:?} in:\n{told}");
     }
+}
+
+#[test]
+fn no_chain_of_odd_messages_is_broken() {
+    let scene = scene_with("", |_| None, |lab| crate::signatures::odd_signed(lab, 500, 11));
+    let mut talk = Talk::greeted(scene.waypost.address, MX_PORT);
+    let (mut sent, mut unsigned) = (0, 0);
+    for message in &scene.odd {
+        let Ok(fields) = scene.stranger.fields(message, HER, ME) else {
+            unsigned += 1;
+            continue;
+        };
+        talk.expect(&format!("MAIL FROM:<{HER}> BODY=8BITMIME SMTPUTF8"), "250");
+        talk.expect(&format!("RCPT TO:<{ME}>"), "250");
+        talk.expect("DATA", "354");
+        let whole = [fields.as_bytes(), message].concat();
+        let stuffed: Vec<u8> = whole
+            .split_inclusive(|b| *b == b'\n')
+            .flat_map(|line| if line.starts_with(b".") { [b".", line].concat() } else { line.to_vec() })
+            .collect();
+        talk.send(&stuffed);
+        let reply = talk.say(".");
+        assert!(reply.starts_with("250 "), "{reply} to:\n{}", String::from_utf8_lossy(&whole));
+        sent += 1;
+    }
+    assert!(sent >= 400, "mail-auth signs {sent} of them, and not {unsigned}");
+    wait_within(Duration::from_secs(120), "all of them", || (scene.inbox.messages().len() == sent).then_some(()));
+    for arrived in scene.inbox.messages() {
+        let hops = received_as(&scene.lab, &arrived);
+        assert_eq!(hops, Ok(vec!["foreign.test".into(), "fwd.example.test".into()]), "{}", arrived.text());
+    }
+    scene.ends_well();
+}
+
+#[test]
+fn a_chain_of_mail_without_message_id_and_date_goes_on_with_a_recipe() {
+    let scene = scene("", |_| None);
+    let bare = format!("From: {HER}\r\nTo: {ME}\r\nSubject: bare\r\n\r\nbody\r\n");
+    scene.send(HER, ME, &scene.stranger.signed(&bare, HER, ME));
+    let arrived = scene.inbox.wait_for("Subject: bare");
+    assert_eq!(received_as(&scene.lab, &arrived), Ok(vec!["foreign.test".into(), "fwd.example.test".into()]), "{}", arrived.text());
+    assert_eq!((fields(&arrived.text(), "Message-ID: <"), fields(&arrived.text(), "Date: ")), (1, 1), "{}", arrived.text());
+    assert!(!restored(&arrived.content).contains("message-id"));
+    scene.ends_well();
 }

@@ -302,3 +302,28 @@ fn return_addresses_of_long_senders_work_with_a_postsrsd_secret() {
         assert_eq!(scene.hers.wait_for(&format!("Subject: failed{n}\r\n")).to, [format!("<{longest}>")]);
     }
 }
+
+#[test]
+fn an_automatic_reply_with_the_null_reverse_path_is_told_without_its_text() {
+    let scene = scene("");
+    let back = return_address(&srs(Hash::Sha256, SECRET), "her@foreign.test", 0);
+    let marked = "Auto-Submitted: auto-replied\r\nIn-Reply-To: <1@foreign.test>\r\n";
+    for (n, marks) in [marked, ""].into_iter().enumerate() {
+        let content = format!(
+            "From: Foo <foo@inbox.test>\r\nSubject: ask bar@inbox.test\r\nMessage-ID: <{n}@inbox.test>\r\n{marks}\r\nI am away; foo@inbox.test\r\n"
+        );
+        let reply = scene.talk().message("", &back, &content);
+        assert!(reply.starts_with("250 "), "{reply}");
+        wait_for("the news", || (scene.hers.messages().len() > n).then_some(()));
+        let told = scene.hers.messages()[n].clone();
+        assert!(
+            told.text().contains("Subject: Automatic reply to your message\r\n") && !told.text().contains("inbox.test"),
+            "{}",
+            told.text()
+        );
+        assert_eq!(told.text().contains("In-Reply-To: <1@foreign.test>\r\n"), n == 0);
+        assert_eq!((told.from.as_str(), told.to[0].as_str()), ("<>", "<her@foreign.test>"));
+    }
+    scene.waypost.wait_for_empty_queue();
+    scene.waypost.assert_no_bugs();
+}

@@ -31,6 +31,12 @@ fn odd(lab: &Lab, count: usize, seed: u64, once: bool) -> Odd {
     Odd { unsigned: messages("unsigned"), signed: messages("signed"), changed: messages("changed"), keys: rsa + &ed25519 }
 }
 
+/// Unusual messages of foreign.test, signed with DKIM; and their keys, as lines of the zone.
+pub fn odd_signed(lab: &Lab, count: usize, seed: u64) -> (Vec<Vec<u8>>, String) {
+    let odd = odd(lab, count, seed, true);
+    (odd.signed, odd.keys)
+}
+
 fn borrowed(messages: &[Vec<u8>]) -> Vec<&[u8]> {
     messages.iter().map(Vec::as_slice).collect()
 }
@@ -137,6 +143,59 @@ fn forwarded_signatures_stay_valid() {
         assert_eq!((count("fwd.example.test"), count("foreign.test"), found.len()), (2, 1, 3), "{found:?} of:\n{}", shown(message));
     }
     assert_eq!(arrived.len(), odd.signed.len());
+    assert_eq!(waypost.json(&["status"])["signatures_broken"], 0);
+    waypost.assert_no_bugs();
+}
+
+#[test]
+fn dkimpy_verifies_our_arc_sets_and_the_chain_goes_on() {
+    let lab = Lab::new();
+    let mut waypost = Waypost::configured(&lab, "[forward]\ndomain = \"fwd.example.test\"\narc = \"seal\"\n");
+    waypost.ok(&["domain", "add", "--bare", "example.test"]);
+    let odd = odd(&lab, 40, 5, true);
+    let _dns = Dns::start(&lab, &(forwarding_zone(&lab) + &odd.keys + &waypost.keys("fwd.example.test")));
+    let inbox = Sink::start(lab.address(2), MX_PORT);
+    waypost.ok(&["alias", "add", "me@example.test", "foo@inbox.test"]);
+    waypost.start();
+    let send = |content: &[u8]| {
+        let mut talk = Talk::greeted(waypost.address, MX_PORT);
+        talk.expect("MAIL FROM:<her@foreign.test> BODY=8BITMIME SMTPUTF8", "250");
+        talk.expect("RCPT TO:<me@example.test>", "250");
+        talk.expect("DATA", "354");
+        let stuff = |line: &[u8]| if line.starts_with(b".") { [b".", line].concat() } else { line.to_vec() };
+        talk.send(&content.split_inclusive(|b| *b == b'\n').flat_map(stuff).collect::<Vec<u8>>());
+        talk.say(".")
+    };
+    for message in &odd.signed {
+        let reply = send(message);
+        assert!(reply.starts_with("250 "), "{reply} to:\n{}", shown(message));
+    }
+    let count = odd.signed.len();
+    wait_within(std::time::Duration::from_secs(60), "all of them", || (inbox.messages().len() >= count).then_some(()));
+    // Sent to us once more, without the field that tells a loop: a second set on top of the first.
+    let first = inbox.messages();
+    for message in &first {
+        let again = message.text_without("Delivered-To");
+        let reply = send(&again);
+        assert!(reply.starts_with("250 "), "{reply} to:\n{}", shown(&again));
+    }
+    wait_within(std::time::Duration::from_secs(60), "all of them again", || (inbox.messages().len() >= 2 * count).then_some(()));
+    let arrived: Vec<String> = inbox.messages().iter().map(|message| STANDARD.encode(&message.content)).collect();
+    let judged = dkimpy(&json!({"do": "arc", "server": lab.address(53), "port": it::DNS_PORT, "messages": arrived}));
+    for (n, found) in judged.as_array().unwrap().iter().enumerate() {
+        let domains = vec!["fwd.example.test"; if n < count { 1 } else { 2 }];
+        assert_eq!(
+            (&found["cv"], &found["domains"]),
+            (&json!("pass"), &json!(domains)),
+            "{found} of:\n{}",
+            shown(&inbox.messages()[n].content)
+        );
+    }
+    // A chain that fails is not sealed.
+    let broken = String::from_utf8_lossy(&first[0].text_without("Delivered-To")).replace("ARC-Seal: i=1;", "ARC-Seal: i=1; x=1;");
+    send(broken.as_bytes());
+    wait_within(std::time::Duration::from_secs(20), "the broken one", || (inbox.messages().len() > 2 * count).then_some(()));
+    assert_eq!(inbox.messages()[2 * count].text().matches("ARC-Seal:").count(), 1);
     assert_eq!(waypost.json(&["status"])["signatures_broken"], 0);
     waypost.assert_no_bugs();
 }

@@ -43,6 +43,12 @@ def checked(message, look_up):
     return results
 
 
+def arc_checked(message, look_up):
+    """The result of the ARC chain, and its domains from the newest."""
+    cv, results, reason = dkim.ARC(message, minkey=1024).verify(dnsfunc=look_up)
+    return {"cv": cv.decode() if cv else None, "domains": [result["as-domain"].decode() for result in results], "reason": str(reason)}
+
+
 ODD_BODIES = [
     b"",
     b"\r\n",
@@ -136,6 +142,9 @@ request = json.load(sys.stdin)
 if request["do"] == "verify":
     look_up = dnsfunc(request["server"], request["port"])
     answer = [checked(base64.b64decode(message), look_up) for message in request["messages"]]
+elif request["do"] == "arc":
+    look_up = dnsfunc(request["server"], request["port"])
+    answer = [arc_checked(base64.b64decode(message), look_up) for message in request["messages"]]
 else:
     answer = generated(request)
 json.dump(answer, sys.stdout)

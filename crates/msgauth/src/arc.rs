@@ -17,7 +17,7 @@ use crate::dns::Dns;
 use crate::keys::Keys;
 
 /// Maximum sets of a chain (RFC 8617 s.4.2.1).
-const SETS_MAX: usize = 50;
+pub(crate) const SETS_MAX: usize = 50;
 
 const SEAL: &str = "ARC-Seal";
 const SIGNATURE: &str = "ARC-Message-Signature";
@@ -67,8 +67,14 @@ pub(crate) fn verify(content: &[u8], keys: &Keys) -> ArcResult {
     if is_valid { ArcResult::Pass } else { ArcResult::Fail }
 }
 
+/// The fields of each set in the order of a seal (RFC 8617 s.5.1.1); `None` if a set is incomplete.
+pub(crate) fn sets<'a>(content: &'a [u8]) -> Option<Vec<[Field<'a>; 3]>> {
+    let fields = |set: ArcSet<'a>| [set.results, set.signature.0, set.seal.0];
+    Some(chain(content)?.into_iter().map(fields).collect())
+}
+
 /// The sets in order, if each instance has one field of each kind, and every seal has the right `cv=`.
-fn chain(content: &[u8]) -> Option<Vec<ArcSet<'_>>> {
+fn chain<'a>(content: &'a [u8]) -> Option<Vec<ArcSet<'a>>> {
     let mut sets: Vec<PartialSet<'_>> = Vec::new();
     for field in Fields::new(content) {
         let (is_seal, is_signature, is_results) = (field.is(SEAL), field.is(SIGNATURE), field.is(RESULTS));

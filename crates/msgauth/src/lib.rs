@@ -17,6 +17,7 @@ mod keys;
 mod known_answers;
 mod lookup;
 mod returned;
+mod seal;
 mod sign;
 mod spf;
 mod spf_client;
@@ -39,6 +40,7 @@ pub use dkim2::{ChainEnvelope, chain_hops, is_chain_field};
 pub use dns::{Answering, Dns, SimulatedDns};
 pub use key::{Algorithm, KeyError, KeyPair, record};
 pub use returned::ReturnedMessage;
+pub use seal::ArcSealer;
 pub use sign::Signer;
 pub use spf::SpfTerm;
 

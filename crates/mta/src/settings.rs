@@ -82,6 +82,8 @@ pub struct Limits {
     pub failed_logins_per_account: u32,
     /// Delay of the banner, in milliseconds; a client that talks first is rejected.
     pub greet_delay_ms: u64,
+    /// Minimum time until RCPT of a client without a login is answered, in milliseconds.
+    pub recipient_delay_ms: u64,
 }
 
 /// A fixed next hop for some destinations: a smarthost, or a private route.
@@ -171,6 +173,8 @@ pub struct Forward {
     pub hello: Option<Domain>,
     /// Whether a DKIM2 chain that verified is continued with our hop.
     pub extend_dkim2: bool,
+    /// Whether forwards get an ARC set.
+    pub seal_arc: bool,
     /// Whether the message is delivered to its target while the sender waits.
     pub cut_through: bool,
     /// Maximum time that the sender waits for the target, in seconds.
@@ -299,6 +303,7 @@ impl Settings {
                 source: None,
                 hello: None,
                 extend_dkim2: true,
+                seal_arc: false,
                 cut_through: true,
                 deadline_s: 50,
                 unauthenticated: Unauthenticated::Reject,
@@ -324,6 +329,7 @@ impl Settings {
                 content_timeout_s: 10,
                 handshake_timeout_s: 10,
                 greet_delay_ms: 0,
+                recipient_delay_ms: 0,
                 failed_logins_per_client: 10,
                 failed_logins_per_account: 20,
             },

@@ -41,6 +41,17 @@ impl Departure {
     }
 }
 
+/// How the copies differ from what came.
+#[derive(Debug, Clone, Copy)]
+enum LeavingForm {
+    /// In unsigned fields.
+    AsItCame,
+    /// They have a Message-ID or a Date.
+    Completed,
+    /// They contain what came.
+    Wrapped,
+}
+
 /// Signs our hop of each copy. Returns the check of a chain that verified on arrival and does not on departure: a bug.
 pub(crate) async fn extend(
     signing: &Signing,
@@ -52,7 +63,14 @@ pub(crate) async fn extend(
     if !settings.forward.extend_dkim2 {
         return Ok(());
     }
-    let (whole, is_wrapped) = (prepared.whole.bytes.clone(), prepared.is_ours);
+    let whole = prepared.whole.bytes.clone();
+    let form = if prepared.is_ours {
+        LeavingForm::Wrapped
+    } else if prepared.is_completed {
+        LeavingForm::Completed
+    } else {
+        LeavingForm::AsItCame
+    };
     let mut departures = Vec::new();
     for new in &prepared.messages {
         let Some(alias) = new.recipients.first().and_then(|to| to.known_as.as_ref()).filter(|_| new.message.flow == Flow::Forward) else {
@@ -67,7 +85,11 @@ pub(crate) async fn extend(
     let (authenticator, keys, envelope) = (chain.authenticator.clone(), chain.keys.clone(), chain.envelope.clone());
     let work = move || {
         let arrived = ArrivedChain { authenticator: &authenticator, keys: &keys, envelope: envelope.borrowed() };
-        if is_wrapped { signed_wrapped(arrived, &departures, &whole) } else { signed(arrived, &departures) }
+        match form {
+            LeavingForm::AsItCame => signed(arrived, &departures),
+            LeavingForm::Completed => signed_revised(arrived, &departures, &whole, &[]),
+            LeavingForm::Wrapped => signed_wrapped(arrived, &departures, &whole),
+        }
     };
     match signing.compute(work).await {
         Some(Ok(signed)) => {
@@ -135,15 +157,20 @@ fn signed(arrived: ArrivedChain<'_>, departures: &[Departure]) -> Result<EachSig
     })
 }
 
-/// Signs copies of a message that contains the one that came: the chain's fields go on top of it, and a recipe restores what came.
+/// Signs copies of a message that contains the one that came, whose chain's fields go on top of it.
 fn signed_wrapped(arrived: ArrivedChain<'_>, departures: &[Departure], whole: &Bytes) -> Result<EachSigned, ChainError> {
     let came = whole.get(header_len(whole)..).unwrap_or_default();
     let chain: Vec<u8> = Fields::new(came).filter(is_chain_field).flat_map(|field| field.raw.iter().copied()).collect();
+    signed_revised(arrived, departures, came, &chain)
+}
+
+/// Signs copies that differ from what came, with the recipe that restores it. `chain`: the fields of the chain that came, if the copies lack them.
+fn signed_revised(arrived: ArrivedChain<'_>, departures: &[Departure], came: &[u8], chain: &[u8]) -> Result<EachSigned, ChainError> {
     Extension::proven(arrived, came, |extension| {
         let each = departures.iter().map(|departure| {
-            let octets = [chain.as_slice(), departure.prefix.as_ref(), departure.content.as_ref()].concat();
+            let octets = [chain, departure.prefix.as_ref(), departure.content.as_ref()].concat();
             let mut fields = extension.sign_revision(&octets, departure.signers.borrowed(), next_hop(departure, departures.len()))?;
-            fields.extend_from_slice(&chain);
+            fields.extend_from_slice(chain);
             Ok(fields)
         });
         each.collect()

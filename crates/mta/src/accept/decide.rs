@@ -4,7 +4,7 @@
 //! the sender gets the reply.
 
 use directory::Directory;
-use mail::{AddressList, AddressListError, Domain, Fields, Mailbox, Reply, ReversePath};
+use mail::{AddressList, AddressListError, Domain, Fields, Mailbox, Reply, ReversePath, Tags};
 use policy::{AcceptedRecipient, Treatment};
 use spam_filter::Verdict;
 
@@ -32,9 +32,9 @@ pub(crate) struct Accepted<'a> {
     pub is_ours: bool,
     /// The message that this DSN returns, if it came and went in a DKIM2 chain.
     pub returned: Option<ReturnedChain>,
-    /// Submitted without a Message-ID.
+    /// It has no Message-ID, and may be given one.
     pub lacks_message_id: bool,
-    /// Submitted without a Date.
+    /// It has no Date, and may be given one.
     pub lacks_date: bool,
 }
 
@@ -123,9 +123,17 @@ pub(crate) fn accept(authenticated: Authenticated, treatment: Treatment, whole: 
         Proof::Login(_) | Proof::Local(_) => (true, true),
         Proof::Evidence(evidence) => (policy::may_report(evidence, &received.reverse_path), false),
     };
-    let lacks = |name| is_submitted && Fields::find_first(&header, name).is_none();
+    // Gmail refuses mail without them. A signature may cover their absence.
+    let lacks = |name| Fields::find_first(&header, name).is_none() && (is_submitted || !is_signed_absent(&header, name));
     let (lacks_message_id, lacks_date) = (lacks("Message-ID"), lacks("Date"));
     Accepted { received, proof, whole, treatment, may_report, is_ours: false, returned: None, lacks_message_id, lacks_date }
+}
+
+/// Whether a DKIM signature names a field that is not there: adding the field would break the signature (RFC 6376 s.5.4).
+fn is_signed_absent(header: &[u8], name: &str) -> bool {
+    let mut signatures = Fields::new(header).filter(|field| field.is("DKIM-Signature"));
+    // One that cannot be read does not verify.
+    signatures.any(|field| Tags::parse(field.value).is_some_and(|tags| tags.lists("h", &[name])))
 }
 
 /// The filter's verdict matters only for a message that would be accepted, since our own refusal explains more.

@@ -32,6 +32,8 @@ pub(crate) struct Prepared<'a> {
     pub token: Option<(String, Mailbox)>,
     /// Whether we wrote the content: around the received message, or in its place.
     pub is_ours: bool,
+    /// Whether fields were added that a DKIM2 chain signs.
+    pub is_completed: bool,
     /// The domain that signs a DSN with DKIM2, which goes back to the hop before ours.
     pub dsn_domain: Option<Domain>,
     /// Whether they may be delivered while the sender waits: all are forwards, and none is held.
@@ -68,9 +70,10 @@ pub(crate) fn prepare<'a>(accepted: Accepted<'a>, settings: &Settings, clock: &C
     // A success DSN requires a queued message, since `settle` writes the DSN.
     let wants_report = |m: &NewMessage| m.recipients.iter().any(|r| r.notify.success);
     let is_forward = messages.iter().all(|m| m.message.flow == Flow::Forward && m.held.is_none() && !wants_report(m));
-    let Accepted { whole, proof, is_ours, returned, .. } = accepted;
+    let Accepted { whole, proof, is_ours, returned, lacks_message_id, lacks_date, .. } = accepted;
     let dsn_domain = returned.filter(|_| is_ours).map(|returned| returned.signs_as);
-    Prepared { messages, whole, proof, token, is_ours, dsn_domain, is_forward }
+    let is_completed = !is_ours && (lacks_message_id || lacks_date);
+    Prepared { messages, whole, proof, token, is_ours, is_completed, dsn_domain, is_forward }
 }
 
 fn to(recipient: &Recipient, mailbox: &Mailbox, known_as: Option<&Mailbox>) -> NewRecipient {
@@ -120,7 +123,10 @@ impl<'a> MessageBuilder<'a> {
             write_results(&mut prefix, received, hostname, evidence);
         }
         write_received(&mut prefix, received, hostname, id, Some(alias));
-        prefix.extend_from_slice(&self.missing);
+        // A message of ours around it has these fields.
+        if !self.accepted.is_ours {
+            prefix.extend_from_slice(&self.missing);
+        }
         let mut message = self.message(id, Flow::Forward, prefix, vec![to(recipient, target, Some(alias))]);
         message.message.rewritten_path = self.rewritten.clone();
         self.hold(&mut message);

@@ -12,6 +12,7 @@ use net::{Clock, random_u32};
 use policy::{AcceptedRecipient, Treatment};
 use store::StoreError;
 
+use crate::accept::auto_replies::tell_auto_reply;
 use crate::accept::decide::{Accepted, has_no_author};
 use crate::settings::Settings;
 use crate::support::content_place::ContentPlace;
@@ -65,7 +66,7 @@ pub(crate) async fn sanitize<'a>(
 ) -> Result<Accepted<'a>, StoreError> {
     let [(_, AcceptedRecipient::Sender { sender, .. })] = accepted.received.recipients.as_slice() else { return Ok(accepted) };
     if !is_report(&accepted.whole.bytes) {
-        return Ok(accepted);
+        return tell_auto_reply(place, directory, settings, clock, accepted).await;
     }
     let read = read(&accepted.whole.bytes, directory);
     let status = read.best_status();

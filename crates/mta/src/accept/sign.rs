@@ -120,6 +120,14 @@ async fn sign(signing: &Signing, snapshot: &Snapshot, author: Option<&Domain>, p
         let mut prefix = signing.sign(directory, domain, &new.message.prefix, &prepared.whole.bytes).await;
         prefix.extend_from_slice(&new.message.prefix);
         new.message.prefix = prefix.into();
+        if let (Proof::Evidence(evidence), Flow::Forward, true) =
+            (&prepared.proof, new.message.flow, settings.forward.seal_arc && !prepared.is_ours)
+        {
+            let now_s = new.message.arrived_ms / 1000;
+            let mut set = signing.seal(directory, domain, &new.message.prefix, &prepared.whole.bytes, evidence.arc, now_s).await;
+            set.extend_from_slice(&new.message.prefix);
+            new.message.prefix = set.into();
+        }
         if let Some(domain) = &prepared.dsn_domain {
             chain::originate(signing, snapshot, domain, new, &prepared.whole.bytes).await;
         } else if settings.sign_dkim2 && prepared.proof.is_submitted() && disclosed.may_share(&new.recipients) {

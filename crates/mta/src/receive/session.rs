@@ -258,7 +258,13 @@ impl SessionDriver {
         let client = Client { login: self.session.identity() };
         let reverse_path = self.session.reverse_path().cloned().unwrap_or(ReversePath::Null);
         let before = PriorRecipients::of(self.session.recipients());
-        match check_recipient(&self.inbound, client, &reverse_path, &recipient.forward_path, before).await {
+        let delay_ms = self.inbound.shared.settings.load().limits.recipient_delay_ms;
+        let answer_at = Instant::now() + Duration::from_millis(if client.login.is_none() { delay_ms } else { 0 });
+        let decided = check_recipient(&self.inbound, client, &reverse_path, &recipient.forward_path, before).await;
+        if delay_ms > 0 {
+            tokio::time::sleep_until(answer_at).await;
+        }
+        match decided {
             Ok(accepted) => self.session.accept_recipient(accepted),
             Err(reply) => {
                 session_log::recipient_refused(&self.inbound.shared, self.party(), &recipient.forward_path.to_bare(), &reply);

@@ -1,6 +1,6 @@
-//! Signs with DKIM and DKIM2, off the runtime's threads and with at most one signature per processor at a time; caches the parsed keys.
+//! Signs with DKIM and DKIM2, and seals with ARC, off the runtime's threads and with at most one signature per processor at a time; caches the parsed keys.
 //!
-//! RFC 6376 s.5, draft-ietf-dkim-dkim2-spec-08 s.12. Invariant: own mail is signed for the domain of its From field, forwards and reports for the forwarding domain, never
+//! RFC 6376 s.5, RFC 8617 s.5.1, draft-ietf-dkim-dkim2-spec-08 s.12. Invariant: own mail is signed for the domain of its From field, forwards and reports for the forwarding domain, never
 //! the other way round; a message that cannot be signed is sent unsigned.
 
 use std::collections::HashMap;
@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use directory::{Directory, SigningKey};
-use mail::{Domain, Mailbox, ReversePath};
-use msgauth::{Algorithm, ChainEnvelope, ChainSigner, HopSigners, Signer};
+use mail::evidence::ArcResult;
+use mail::{Domain, Fields, Mailbox, ReversePath};
+use msgauth::{Algorithm, ArcSealer, ChainEnvelope, ChainSigner, HopSigners, Signer};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
@@ -20,6 +21,8 @@ pub(crate) struct Signing {
     parsed: Mutex<HashMap<(String, String), Arc<Signer>>>,
     /// Those for DKIM2, likewise.
     chain: Mutex<HashMap<(String, String), Arc<ChainSigner>>>,
+    /// Those for ARC, likewise.
+    sealers: Mutex<HashMap<(String, String), Arc<ArcSealer>>>,
     permits: Semaphore,
 }
 
@@ -65,7 +68,7 @@ fn is_under(path: &ReversePath, domain: &Domain) -> bool {
 impl Default for Signing {
     fn default() -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { parsed: Mutex::default(), chain: Mutex::default(), permits: Semaphore::new(processors) }
+        Self { parsed: Mutex::default(), chain: Mutex::default(), sealers: Mutex::default(), permits: Semaphore::new(processors) }
     }
 }
 
@@ -114,6 +117,45 @@ impl Signing {
         parsed.retain(|(record, _), _| *record != name.0);
         parsed.insert(name, signer.clone());
         Some(signer)
+    }
+
+    /// Returns the fields of an ARC set of this domain, with CRLF; none if it has no RSA key, or the chain must not be sealed. The results are those in the
+    /// prefix.
+    pub async fn seal(
+        &self,
+        directory: &Directory,
+        domain: &Domain,
+        prefix: &[u8],
+        content: &Bytes,
+        arrived: ArcResult,
+        now_s: i64,
+    ) -> Vec<u8> {
+        let keys = directory.signing_keys(domain).find(|key| Algorithm::of_key_type(&key.key_type) == Some(Algorithm::Rsa));
+        let results = Fields::find_first(prefix, "Authentication-Results").map(|field| String::from_utf8_lossy(field.value).into_owned());
+        let (Some(key), Some(results)) = (keys, results) else { return Vec::new() };
+        let Some(sealer) = self.sealer(key) else { return Vec::new() };
+        let octets = [prefix, content.as_ref()].concat();
+        let sealed = self.compute(move || sealer.seal(&octets, &results, arrived, now_s)).await;
+        match sealed {
+            Some(Ok(fields)) => fields.unwrap_or_default().into_bytes(),
+            Some(Err(error)) => {
+                tracing::error!(%domain, %error, "cannot add an ARC set; sending the message without one");
+                Vec::new()
+            }
+            None => Vec::new(),
+        }
+    }
+
+    fn sealer(&self, key: &SigningKey) -> Option<Arc<ArcSealer>> {
+        let name = (key.record_name(), key.public.clone());
+        let mut parsed = self.sealers.lock();
+        if let Some(sealer) = parsed.get(&name) {
+            return Some(sealer.clone());
+        }
+        let sealer = Arc::new(ArcSealer::new(&key.private, key.domain.as_str(), &key.selector).ok()?);
+        parsed.retain(|(record, _), _| *record != name.0);
+        parsed.insert(name, sealer.clone());
+        Some(sealer)
     }
 
     /// Returns the DKIM2 fields of the first hop of a new message, with CRLF; none if the domain has no key, or the signature would not be valid.

@@ -20,7 +20,9 @@ use super::error::{self, ConfigError};
 use super::memory;
 use super::options::{self, FileOptions};
 use super::secrets;
-use super::words::{Dkim2Word, FilterWord, FlowWord, ForwardMode, ProtocolWord, TlsWord, UnauthenticatedWord, WhenDownWord, WhenWord};
+use super::words::{
+    ArcWord, Dkim2Word, FilterWord, FlowWord, ForwardMode, ProtocolWord, TlsWord, UnauthenticatedWord, WhenDownWord, WhenWord,
+};
 
 /// The default port of rspamd's normal worker.
 const RSPAMD_PORT: u16 = 11333;
@@ -100,6 +102,7 @@ fn limits(limits: &options::LimitsOptions) -> Limits {
         content_timeout_s: limits.content_timeout_s.0,
         handshake_timeout_s: limits.handshake_timeout_s.0,
         greet_delay_ms: limits.greet_delay_ms.0,
+        recipient_delay_ms: limits.recipient_delay_ms.0,
         failed_logins_per_client: number(limits.failed_logins_per_client.0),
         failed_logins_per_account: number(limits.failed_logins_per_account.0),
     }
@@ -157,6 +160,7 @@ fn forward(file: &FileOptions, hostname: &Domain) -> Result<Forward, OptionError
         source: forward.source.as_ref().map(|ip| ip.0),
         hello: forward.ehlo_name.as_ref().map(|name| name.0.clone()),
         extend_dkim2: forward.extend_dkim2,
+        seal_arc: forward.arc == ArcWord::Seal,
         cut_through: forward.mode == ForwardMode::CutThrough,
         deadline_s: forward.cut_through_timeout_s.0,
         unauthenticated: match forward.unauthenticated {

@@ -41,6 +41,16 @@ words! {
 }
 
 words! {
+    /// Whether forwards get an ARC set.
+    ArcWord {
+        /// Never.
+        Off = "off",
+        /// Unless their chain failed.
+        Seal = "seal",
+    }
+}
+
+words! {
     /// Whether own mail is signed with DKIM2.
     Dkim2Word {
         /// Only with DKIM.

@@ -109,6 +109,9 @@ section!("[limits]", "Limits for clients.", LimitsOptions, [], {
     failed_logins_per_account: Int<1, 1_000_000> = Int(20);
     /// Delay before the greeting, in milliseconds; clients that talk first are rejected.
     greet_delay_ms: Int<0, 60_000> = Int(0);
+    /// Minimum time until RCPT is answered, in milliseconds, for clients without a login: with a value above the usual time, the time does not tell whether
+    /// an address exists. The reply itself still does.
+    recipient_delay_ms: Int<0, 10_000> = Int(0);
 });
 
 section!("[submission]", "Submission by accounts and local users. `waypost account limits` sets the limits of one account.", SubmissionOptions, [], {

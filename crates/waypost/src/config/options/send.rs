@@ -12,7 +12,7 @@ use toml::Spanned;
 
 use super::super::option_row::{OptionInForce, OptionPart, OptionRow};
 use super::super::values::{Int, OptionKind, Secs, Size, Text};
-use super::super::words::{FlowWord, ForwardMode, ProtocolWord, TlsWord, UnauthenticatedWord, WhenWord};
+use super::super::words::{ArcWord, FlowWord, ForwardMode, ProtocolWord, TlsWord, UnauthenticatedWord, WhenWord};
 use super::{section, spanned};
 
 section!("[delivery]", "Connections to other servers.", DeliveryOptions, [], {
@@ -57,6 +57,8 @@ section!("[forward]", "Forwarding of mail to your aliases.", ForwardOptions, [],
     /// Whether to continue a DKIM2 chain that verified, by a signature of this hop: without it, the target finds that the chain ends here. The target's
     /// address is in the signature, and so in the target's copy alone. A chain that does not verify is forwarded as it is.
     extend_dkim2: bool = true;
+    /// "seal": add an ARC set to forwards, unless their chain failed. Default: "off", since ARC is becoming historic; Microsoft and Apple still read it.
+    arc: ArcWord = ArcWord::Off;
     /// "cut-through": deliver to the target while the sender waits, and answer with the target's reply. "queue": store the message first.
     mode: ForwardMode = ForwardMode::CutThrough;
     /// Maximum time that the sender waits for the target, in seconds; then the message is queued.
