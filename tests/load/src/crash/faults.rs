@@ -192,7 +192,10 @@ pub fn with_cuts(campaigns: &Campaigns) -> Result<Vec<String>> {
 }
 
 /// The faults of a trial. A failed wake-up of the runtime (a write to an eventfd) or of a library stops more than any disk can, so then only mail counts.
-fn judged(trial: Trial, call: &str) -> Result<Vec<String>> {
+fn judged(mut trial: Trial, call: &str) -> Result<Vec<String>> {
+    // What such a fault leaves may be a server that no longer delivers, which only a new start ends.
+    trial.server.kill();
+    trial.server.start()?;
     let report = trial.judge()?;
     if call == "write" || call == "openat" {
         return Ok(report.verdict.faults().into_iter().map(|fault| format!("{}: {fault}", report.campaign)).collect());
