@@ -74,4 +74,5 @@ case $1 in
   stop) kill $(cat "$PIDFILE") ;;
   reset) rm -rf "$D" "$PEER_HOME/log" ;;
   flush) w queue retry --all ;;
+  list) w queue list --limit 50 ;;
 esac

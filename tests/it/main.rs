@@ -27,6 +27,7 @@ mod cut_through;
 mod cut_through_large;
 mod delivery;
 mod disk_faults;
+mod dkim2;
 mod dns_records;
 mod doctor;
 mod doctor_worlds;

@@ -44,6 +44,12 @@ pub fn authentication(event: &Event) -> String {
         });
         parts.push(format!("DKIM {}", each.collect::<Vec<_>>().join(", ")));
     }
+    if let Some(dkim2) = event.get(Fact::Dkim2) {
+        parts.push(match dkim2.split_once(' ') {
+            Some((result, about)) => format!("DKIM2 {} ({})", plain(result), plain(about)),
+            None => format!("DKIM2 {}", plain(dkim2)),
+        });
+    }
     if let Some(dmarc) = event.get(Fact::Dmarc) {
         parts.push(match dmarc.split_once(" p=") {
             Some((result, policy)) => format!("DMARC {} (p={})", plain(result), plain(policy)),

@@ -31,6 +31,7 @@ facts! {
     Recipients "recipients" "number of recipients";
     Spf "spf" "result of SPF, a space, and the domain that it is about";
     Dkim "dkim" "results of DKIM, each with domain and selector, separated by commas";
+    Dkim2 "dkim2" "result of the DKIM2 chain, then the domains that signed its hops, or why it does not pass; left out without a chain";
     Dmarc "dmarc" "result of DMARC, and the policy of the domain: pass p=reject";
     Arc "arc" "result of ARC";
     Iprev "iprev" "name of the client's address, if it is confirmed";

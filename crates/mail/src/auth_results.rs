@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use crate::domain::Domain;
-use crate::evidence::{DkimCheck, DmarcCheck, DmarcResult, Evidence, SpfCheck};
+use crate::evidence::{ChainCheck, ChainResult, DkimCheck, DmarcCheck, DmarcResult, Evidence, SpfCheck};
 use crate::header::Field;
 
 /// Maximum characters of a value from a peer.
@@ -33,6 +33,7 @@ pub fn authentication_results(authserv_id: &Domain, evidence: &Evidence, facts: 
         lines.push("dkim=none".into());
     }
     lines.extend(evidence.dkim.iter().map(dkim));
+    lines.extend(dkim2(&evidence.dkim2));
     lines.push(dmarc(&evidence.dmarc, facts.header_from));
     lines.push(format!("arc={}", evidence.arc.word()));
     format!("Authentication-Results: {}\r\n", lines.join(";\r\n\t"))
@@ -63,6 +64,28 @@ fn dkim(check: &DkimCheck) -> String {
         line.push_str(&format!(" header.{tag}={}", value(text)));
     }
     line
+}
+
+/// The chain as a whole, if there is one: the originator's domain, and the hop at fault (draft-gondwana-dkim2-authres-00 s.3.2).
+fn dkim2(check: &ChainCheck) -> Option<String> {
+    if check.result == ChainResult::None {
+        return None;
+    }
+    let mut line = format!("dkim2={}", check.result.word());
+    if check.result == ChainResult::Pass {
+        let hops = check.hops.iter().map(|hop| format!("i={} {}", hop.number, comment(&hop.domain))).collect::<Vec<_>>().join(", ");
+        line.push_str(&format!(" ({hops})"));
+    }
+    if let Some(reason) = &check.reason {
+        line.push_str(&format!(" reason={}", quoted(reason)));
+    }
+    if let Some(domain) = check.originator() {
+        line.push_str(&format!(" header.d={}", value(domain)));
+    }
+    if let Some(hop) = check.failed_hop {
+        line.push_str(&format!(" header.i={hop}"));
+    }
+    Some(line)
 }
 
 fn dmarc(check: &DmarcCheck, header_from: Option<&str>) -> String {

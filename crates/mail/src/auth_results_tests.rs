@@ -1,7 +1,7 @@
 //! Tests of `auth_results`: text of peers stays inert, and forgeries of our field are recognized.
 
 use super::*;
-use crate::evidence::{ArcResult, DkimResult, DmarcPolicy, IprevResult, SpfResult};
+use crate::evidence::{ArcResult, ChainCheck, ChainHop, ChainResult, DkimResult, DmarcPolicy, HopSent, IprevResult, SpfResult};
 
 fn ours() -> Domain {
     Domain::parse("mx.example.test").unwrap()
@@ -20,6 +20,21 @@ fn signature(domain: &str, selector: &str) -> DkimCheck {
         signature_prefix: "Ab+/cd12".into(),
         reason: None,
     }
+}
+
+#[test]
+fn a_chain_has_one_result_that_names_its_hops_or_the_hop_at_fault() {
+    let hop = |number, domain: &str| ChainHop { number, domain: domain.into(), revision: 1, sent: HopSent::Domain("y.example".into()) };
+    let chain = ChainCheck { result: ChainResult::Pass, hops: vec![hop(1, "a.example"), hop(2, "b)\r\nX: y")], ..ChainCheck::default() };
+    let line = |dkim2: ChainCheck| {
+        let evidence = Evidence { dkim2, ..Evidence::default() };
+        let field = authentication_results(&ours(), &evidence, &facts("x.example", None, None));
+        field.split(";\r\n\t").find(|line| line.starts_with("dkim2")).map(ToOwned::to_owned)
+    };
+    assert_eq!(line(ChainCheck::default()), None, "no chain, no result");
+    assert_eq!(line(chain.clone()).unwrap(), "dkim2=pass (i=1 a.example, i=2 b??X: y) header.d=a.example");
+    let failed = ChainCheck { result: ChainResult::Fail, failed_hop: Some(2), reason: Some("a \"b\"".into()), ..chain };
+    assert_eq!(line(failed).unwrap(), "dkim2=fail reason=\"a \\\"b\\\"\" header.d=a.example header.i=2");
 }
 
 #[test]
@@ -42,6 +57,7 @@ fn each_method_has_its_own_line() {
             ..DmarcCheck::default()
         },
         arc: ArcResult::None,
+        ..Evidence::default()
     };
     let field = authentication_results(&ours(), &evidence, &facts("out.example.org", Some("a@example.org"), Some("example.org")));
     let wanted = "Authentication-Results: mx.example.test;\r\n\

@@ -1,6 +1,6 @@
-//! Evidence about the sender of a message: SPF, DKIM, DMARC, ARC and the name of the client's address.
+//! Evidence about the sender of a message: SPF, DKIM, DKIM2, DMARC, ARC and the name of the client's address.
 //!
-//! RFC 8601 s.2.7, RFC 7208 s.2.6, RFC 6376 s.3.9, RFC 9989, RFC 8617 s.4.4. Invariant: results only, no decisions; a
+//! RFC 8601 s.2.7, RFC 7208 s.2.6, RFC 6376 s.3.9, RFC 9989, RFC 8617 s.4.4, draft-ietf-dkim-dkim2-spec-08. Invariant: results only, no decisions; a
 //! name from the message is a string, not yet a domain.
 
 /// The result of an SPF check (RFC 7208 s.2.6).
@@ -148,6 +148,69 @@ pub enum ArcResult {
     Fail,
 }
 
+/// The result of a DKIM2 chain (draft-ietf-dkim-dkim2-spec-08 s.14.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ChainResult {
+    /// The message has none.
+    #[default]
+    None,
+    /// It verifies from its originator to this delivery, envelope included.
+    Pass,
+    /// A signature, a hash, the custody or the envelope is wrong.
+    Fail,
+    /// DNS did not answer.
+    TempError,
+    /// It is malformed, incomplete, beyond our limits, or a key is missing.
+    PermError,
+}
+
+/// One hop of a DKIM2 chain, as its signature says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChainHop {
+    /// i=, from 1 for the originator.
+    pub number: u32,
+    /// d=, the domain that signed.
+    pub domain: String,
+    /// m=, the revision of the message that it signed.
+    pub revision: u32,
+    /// Where it sent the message.
+    pub sent: HopSent,
+}
+
+/// Where a hop of a DKIM2 chain sent the message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HopSent {
+    /// Over SMTP, with this envelope: paths in angle brackets.
+    Envelope {
+        /// mf=.
+        from: String,
+        /// rt=.
+        to: Vec<String>,
+    },
+    /// To another domain of the same system (nd=).
+    Domain(String),
+}
+
+/// The DKIM2 chain of a message.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ChainCheck {
+    /// The result.
+    pub result: ChainResult,
+    /// Its hops by number, at most as many as are verified; claims only, unless the result is a pass.
+    pub hops: Vec<ChainHop>,
+    /// The hop that the reason is about.
+    pub failed_hop: Option<u32>,
+    /// Why it does not pass, for people.
+    pub reason: Option<String>,
+}
+
+impl ChainCheck {
+    /// The domain of the originator, if it is named.
+    pub fn originator(&self) -> Option<&str> {
+        self.hops.first().filter(|hop| hop.number == 1).map(|hop| hop.domain.as_str())
+    }
+}
+
 /// Whether the address has a name that resolves to it (FCrDNS, RFC 8601 s.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum IprevResult {
@@ -175,6 +238,8 @@ pub struct Evidence {
     pub mail_from: SpfCheck,
     /// The DKIM signatures that were verified, in the order of the message.
     pub dkim: Vec<DkimCheck>,
+    /// The DKIM2 chain.
+    pub dkim2: ChainCheck,
     /// DMARC.
     pub dmarc: DmarcCheck,
     /// ARC.
@@ -199,5 +264,6 @@ words! {
     DmarcResult: None "none", Pass "pass", Fail "fail", TempError "temperror", PermError "permerror";
     DmarcPolicy: None "none", Quarantine "quarantine", Reject "reject";
     ArcResult: None "none", Pass "pass", Fail "fail";
+    ChainResult: None "none", Pass "pass", Fail "fail", TempError "temperror", PermError "permerror";
     IprevResult: Pass "pass", Fail "fail", TempError "temperror", PermError "permerror";
 }

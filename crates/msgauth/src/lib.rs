@@ -1,12 +1,14 @@
-//! SPF, DKIM, DMARC, ARC and iprev: evidence about the sender of a message.
+//! SPF, DKIM, DKIM2, DMARC, ARC and iprev: evidence about the sender of a message.
 //!
-//! RFC 7208, RFC 6376, RFC 9989, RFC 8617, RFC 8601. DKIM is verified by mail-auth; SPF, DMARC, ARC and iprev are evaluated here
+//! RFC 7208, RFC 6376, RFC 9989, RFC 8617, RFC 8601, draft-ietf-dkim-dkim2-spec-08. DKIM and DKIM2 are verified by mail-auth; SPF, DMARC, ARC and iprev are evaluated here
 //! (docs/adr/0005). Invariant: [`Authenticator::evaluate`] ends within 20 seconds whatever DNS does, decides nothing, and a lookup without an answer is a
 //! temporary error.
 
 mod arc;
 mod canonical;
+mod chain_signer;
 mod dkim;
+mod dkim2;
 mod dmarc;
 mod dns;
 mod iprev;
@@ -14,6 +16,7 @@ mod key;
 mod keys;
 mod known_answers;
 mod lookup;
+mod returned;
 mod sign;
 mod spf;
 mod spf_client;
@@ -27,12 +30,15 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use hickory_resolver::config::{ResolverConfig, ResolverOpts};
 use mail::AddressList;
-use mail::evidence::{ArcResult, DkimCheck, DmarcCheck, DmarcRecord, Evidence, IprevResult, SpfCheck, SpfResult};
+use mail::evidence::{ArcResult, ChainCheck, DkimCheck, DmarcCheck, DmarcRecord, Evidence, IprevResult, SpfCheck, SpfResult};
 use mail_auth::MessageAuthenticator;
 use tokio::time::timeout;
 
+pub use chain_signer::{ArrivedChain, ChainError, ChainSigner, Extension, HopSigners, NextHop};
+pub use dkim2::{ChainEnvelope, chain_hops, is_chain_field};
 pub use dns::{Answering, Dns, SimulatedDns};
 pub use key::{Algorithm, KeyError, KeyPair, record};
+pub use returned::ReturnedMessage;
 pub use sign::Signer;
 pub use spf::SpfTerm;
 
@@ -70,6 +76,8 @@ pub struct Input<'a> {
     pub hello: &'a str,
     /// The reverse-path; `None` if null.
     pub reverse_path: Option<&'a str>,
+    /// The forward-paths, without brackets. A DKIM2 chain is bound to them.
+    pub recipients: &'a [String],
     /// The message; the header section is enough for [`Authenticator::evaluate_later`].
     pub message: &'a [u8],
 }
@@ -79,6 +87,7 @@ struct Asked {
     iprev: Option<(IprevResult, Option<String>)>,
     spf: (SpfCheck, SpfCheck),
     dkim_keys: keys::Keys,
+    chain_keys: keys::Keys,
     arc_keys: keys::Keys,
     policies: Option<Vec<dmarc::PolicyLookup>>,
 }
@@ -143,13 +152,16 @@ impl Authenticator {
         let authors = AddressList::of_field(header, "From").unwrap_or_default();
         let domains = dmarc::author_domains(&authors.mailboxes);
 
-        let Asked { iprev, spf: (helo, mail_from), dkim_keys, arc_keys, policies } = self.ask(&input, header, &domains).await;
+        let Asked { iprev, spf: (helo, mail_from), dkim_keys, chain_keys, arc_keys, policies } = self.ask(&input, header, &domains).await;
 
-        let (dkim, arc) = if dkim::is_signed(header) || arc::is_chained(header) {
+        let (dkim, dkim2, arc) = if dkim::is_signed(header) || dkim2::is_chained(header) || arc::is_chained(header) {
             let whole = whole.await?;
-            (self.verified(whole.as_ref(), &dkim_keys).await, arc::verify(whole.as_ref(), &arc_keys))
+            let whole = whole.as_ref();
+            let envelope = ChainEnvelope { from: input.reverse_path.unwrap_or_default(), to: input.recipients };
+            let dkim2 = dkim2::verify(&self.verifier, whole, envelope, &chain_keys);
+            (self.verified(whole, &dkim_keys).await, dkim2, arc::verify(whole, &arc_keys))
         } else {
-            (Vec::new(), ArcResult::None)
+            (Vec::new(), ChainCheck::default(), ArcResult::None)
         };
         let (iprev, client_name) = iprev.unwrap_or((IprevResult::TempError, None));
         let unanswered = || dmarc::unanswered(domains.first().map_or("", String::as_str));
@@ -157,21 +169,22 @@ impl Authenticator {
             Some(found) => self.aligned(&found, &mail_from, &dkim).await.unwrap_or_else(unanswered),
             None => unanswered(),
         };
-        Ok(Evidence { iprev, client_name, helo, mail_from, dkim, dmarc, arc })
+        Ok(Evidence { iprev, client_name, helo, mail_from, dkim, dkim2, dmarc, arc })
     }
 
     /// Asks all that needs no content. Boxed, as all that waits for DNS here: otherwise each crate that awaits it compiles it again.
     fn ask<'a>(&'a self, input: &'a Input<'_>, header: &'a [u8], domains: &'a [String]) -> BoxFuture<'a, Asked> {
         Box::pin(async move {
             let dns = self.resolver();
-            let (iprev, spf, dkim_keys, arc_keys, policies) = tokio::join!(
+            let (iprev, spf, dkim_keys, chain_keys, arc_keys, policies) = tokio::join!(
                 timeout(DEADLINE, iprev::check(dns, input.client)),
                 self.check_spf(input),
                 dkim::keys(dns, header, KEYS_DEADLINE),
+                dkim2::keys(dns, header, KEYS_DEADLINE),
                 arc::keys(dns, header, KEYS_DEADLINE),
                 timeout(DEADLINE, dmarc::discover(dns, domains)),
             );
-            Asked { iprev: iprev.ok(), spf, dkim_keys, arc_keys, policies: policies.ok() }
+            Asked { iprev: iprev.ok(), spf, dkim_keys, chain_keys, arc_keys, policies: policies.ok() }
         })
     }
 
@@ -270,6 +283,20 @@ impl Authenticator {
     /// Verifies the DKIM signatures of a message with these keys, without DNS.
     pub fn verify_dkim_with<'a>(&'a self, message: &'a [u8], keys: &'a DkimKeys) -> BoxFuture<'a, Vec<DkimCheck>> {
         Box::pin(async move { dkim::verify(&self.verifier, message, &keys.0).await })
+    }
+}
+
+impl Authenticator {
+    /// Fetches the keys of the DKIM2 chain in a header section, from the cache if possible.
+    pub fn chain_keys<'a>(&'a self, header: &'a [u8]) -> BoxFuture<'a, DkimKeys> {
+        Box::pin(async move { DkimKeys(dkim2::keys(self.resolver(), header, KEYS_DEADLINE).await) })
+    }
+}
+
+impl ArrivedChain<'_> {
+    /// Verifies the chain of a message, without DNS.
+    pub fn check(&self, message: &[u8]) -> ChainCheck {
+        dkim2::verify(&self.authenticator.verifier, message, self.envelope, &self.keys.0)
     }
 }
 

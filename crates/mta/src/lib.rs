@@ -24,7 +24,8 @@ pub use explain::explainer::{Explainer, OfflineParts};
 pub use explain::explanation::{
     AddedSignature, ExplainStage, ExplainedDecision, ExplainedDelivery, ExplainedHost, ExplainedRoute, ExplainedStep, Explanation,
 };
-pub use explain::question::ExplainRequest;
+pub use explain::question::{ExplainRequest, with_crlf};
+pub use explain::words;
 pub use notify::postmaster::Postmaster;
 pub use receive::auth::authenticator::LoggedIn;
 pub use receive::auth::page_logins::{LoginRefused, PageLogins};

@@ -169,6 +169,8 @@ pub struct Forward {
     pub source: Option<IpAddr>,
     /// The EHLO name of forwards, if it differs from the hostname.
     pub hello: Option<Domain>,
+    /// Whether a DKIM2 chain that verified is continued with our hop.
+    pub extend_dkim2: bool,
     /// Whether the message is delivered to its target while the sender waits.
     pub cut_through: bool,
     /// Maximum time that the sender waits for the target, in seconds.
@@ -245,6 +247,8 @@ pub struct Settings {
     pub schedule: Schedule,
     /// The default sending limits of an account.
     pub submission: Sending,
+    /// Whether own mail is signed with DKIM2 too.
+    pub sign_dkim2: bool,
     /// Whether SCRAM is offered with channel binding.
     pub channel_binding: bool,
     /// The default domain of user names in logins.
@@ -294,6 +298,7 @@ impl Settings {
                 srs: Srs { domain: Domain::parse("fwd.example.test").unwrap(), secrets, mac: net::srs_mac },
                 source: None,
                 hello: None,
+                extend_dkim2: true,
                 cut_through: true,
                 deadline_s: 50,
                 unauthenticated: Unauthenticated::Reject,
@@ -323,6 +328,7 @@ impl Settings {
                 failed_logins_per_account: 20,
             },
             submission: Sending { per_hour: 1000, new_per_day: 200 },
+            sign_dkim2: false,
             channel_binding: false,
             login_domain: None,
             local_users: Vec::new(),

@@ -146,7 +146,7 @@ fn is_of_host(kind: EventKind) -> bool {
 
 /// Returns the results of SPF, DKIM, DMARC and ARC, each with its mark.
 pub(crate) fn authentication(text: Text, event: &Event) -> Markup {
-    let results = [("SPF", Fact::Spf), ("DKIM", Fact::Dkim), ("DMARC", Fact::Dmarc), ("ARC", Fact::Arc)];
+    let results = [("SPF", Fact::Spf), ("DKIM", Fact::Dkim), ("DKIM2", Fact::Dkim2), ("DMARC", Fact::Dmarc), ("ARC", Fact::Arc)];
     let found: Vec<(&str, &str)> = results.into_iter().filter_map(|(name, fact)| Some((name, event.get(fact)?))).collect();
     html! {
         @if !found.is_empty() {

@@ -70,6 +70,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Cert(command) => commands::cert(&cli.config, command, out),
         Command::Dns(command) => small_runtime()?.block_on(dns::run(&cli.config, command, out)),
         Command::ExplainReply(args) => commands::explain_reply(&args, out).map(|()| ExitCode::SUCCESS),
+        Command::ExplainTrust(args) => small_runtime()?.block_on(commands::explain_trust(&cli.config, args, out)),
         Command::Setup(args) => small_runtime()?.block_on(setup::run(&cli.config, args, out)),
         Command::Selftest(SelftestCommand::Sandbox) => selftest::sandbox(&cli.config, out),
         Command::Restore(args) => backup::restore(&cli.config, &args, out),

@@ -89,6 +89,15 @@ impl Group {
         (self.processes().iter().filter_map(of).sum::<f64>() + 0.0) / 1024.0
     }
 
+    /// The most memory that each of its processes has had, in MiB, summed: pages that they share count for each.
+    pub fn peak_mib(&self) -> f64 {
+        let of = |pid: &u32| -> Option<f64> {
+            let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+            text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.split_whitespace().next()?.parse().ok()
+        };
+        (self.processes().iter().filter_map(of).sum::<f64>() + 0.0) / 1024.0
+    }
+
     /// Ends its processes, at first politely.
     pub fn end(&self) {
         for signal in ["-TERM", "-KILL"] {

@@ -118,6 +118,8 @@ fn make_certificate(certificate: &Path, key: &Path) -> Result<()> {
 
 fn name_server(dir: &Path) -> Result<Child> {
     let shown = dir.display();
+    // An earlier run was killed, and in this namespace another process has its number: knotd would not start.
+    let _ = fs::remove_file(dir.join("knot.pid"));
     fs::write(dir.join("root.zone"), ZONE)?;
     let configuration = format!(
         "server:\n  rundir: \"{shown}\"\n  listen: {DNS}@53\n  udp-workers: 1\n  tcp-workers: 1\n  background-workers: 1\n\

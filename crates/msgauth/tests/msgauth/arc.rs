@@ -18,7 +18,13 @@ async fn every_arc_chain_of_the_suite_agrees() {
         for (id, case) in data["tests"].as_hash().unwrap() {
             cases += 1;
             let message = suite::text(&case["message"]).replace('\n', "\r\n");
-            let input = Input { client: "192.0.2.1".parse().unwrap(), hello: "x", reverse_path: None, message: message.as_bytes() };
+            let input = Input {
+                client: "192.0.2.1".parse().unwrap(),
+                hello: "x",
+                reverse_path: None,
+                recipients: &[],
+                message: message.as_bytes(),
+            };
             let got = match authenticator.evaluate(input).await.arc {
                 ArcResult::None => "None",
                 ArcResult::Pass => "Pass",

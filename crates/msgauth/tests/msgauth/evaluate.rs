@@ -16,7 +16,8 @@ fn from(value: &str) -> String {
 
 async fn evaluate(zone: Zone, reverse_path: Option<&str>, message: &str) -> Evidence {
     let (authenticator, _) = name_server::start(zone).await;
-    let input = Input { client: CLIENT.parse().unwrap(), hello: "out.example.org", reverse_path, message: message.as_bytes() };
+    let input =
+        Input { client: CLIENT.parse().unwrap(), hello: "out.example.org", reverse_path, recipients: &[], message: message.as_bytes() };
     movable(authenticator.evaluate(input)).await
 }
 
@@ -136,7 +137,7 @@ async fn iprev_accepts_only_a_confirmed_name() {
 async fn helo_is_checked_if_it_is_a_domain_name() {
     for (hello, wanted) in [("[192.0.2.1]", SpfResult::None), ("localhost", SpfResult::None), ("out.example.org.", SpfResult::Pass)] {
         let (authenticator, log) = name_server::start(example()).await;
-        let input = Input { client: CLIENT.parse().unwrap(), hello, reverse_path: None, message: b"" };
+        let input = Input { client: CLIENT.parse().unwrap(), hello, reverse_path: None, recipients: &[], message: b"" };
         assert_eq!(authenticator.check_spf(&input).await.0.result, wanted, "{hello}");
         assert_eq!(log.lock().unwrap().is_empty(), wanted == SpfResult::None);
     }
@@ -150,7 +151,8 @@ async fn without_dns_everything_is_a_temporary_error() {
     let fields = [("From", "joe@example.org"), ("Subject", "Hi")];
     let message = signed("example.org", "s=ed; h=from:subject;", &fields, "Hello\r\n", "Hello\r\n");
     let client = CLIENT.parse().unwrap();
-    let input = Input { client, hello: "out.example.org", reverse_path: Some("joe@example.org"), message: message.as_bytes() };
+    let input =
+        Input { client, hello: "out.example.org", reverse_path: Some("joe@example.org"), recipients: &[], message: message.as_bytes() };
     let evidence = tokio::time::timeout(Duration::from_secs(20), authenticator.evaluate(input)).await.unwrap();
     assert_eq!(evidence.iprev, IprevResult::TempError);
     assert_eq!((evidence.helo.result, evidence.mail_from.result), (SpfResult::TempError, SpfResult::TempError));

@@ -83,6 +83,7 @@ async fn run(file: &str) -> (usize, Vec<String>) {
                 client: host.parse().unwrap(),
                 hello: &helo,
                 reverse_path: Some(mail_from.as_str()).filter(|path| !path.is_empty()),
+                recipients: &[],
                 message: b"",
             };
             let got = word(authenticator.check_spf(&input).await.1.result);
@@ -130,7 +131,8 @@ async fn an_mx_term_counts_as_one_void_lookup() {
     let (authenticator, _) = name_server::start(zone).await;
     for (domain, wanted) in [("three.test", "pass"), ("big.test", "pass"), ("over.test", "permerror")] {
         let path = format!("o@{domain}");
-        let input = Input { client: "2001:db8::1".parse().unwrap(), hello: "x.test", reverse_path: Some(&path), message: b"" };
+        let input =
+            Input { client: "2001:db8::1".parse().unwrap(), hello: "x.test", reverse_path: Some(&path), recipients: &[], message: b"" };
         assert_eq!(word(authenticator.check_spf(&input).await.1.result), wanted, "{domain}");
     }
 }

@@ -11,6 +11,7 @@ use spam_filter::Verdict;
 use crate::accept::filter::Filtered;
 use crate::accept::message_auth::{Authenticated, Proof};
 use crate::accept::received::Received;
+use crate::accept::returned_chain::ReturnedChain;
 use crate::settings::Forward;
 use crate::support::large_contents::Whole;
 
@@ -29,6 +30,8 @@ pub(crate) struct Accepted<'a> {
     pub may_report: bool,
     /// Whether we wrote its content.
     pub is_ours: bool,
+    /// The message that this DSN returns, if it came and went in a DKIM2 chain.
+    pub returned: Option<ReturnedChain>,
     /// Submitted without a Message-ID.
     pub lacks_message_id: bool,
     /// Submitted without a Date.
@@ -122,7 +125,7 @@ pub(crate) fn accept(authenticated: Authenticated, treatment: Treatment, whole: 
     };
     let lacks = |name| is_submitted && Fields::find_first(&header, name).is_none();
     let (lacks_message_id, lacks_date) = (lacks("Message-ID"), lacks("Date"));
-    Accepted { received, proof, whole, treatment, may_report, is_ours: false, lacks_message_id, lacks_date }
+    Accepted { received, proof, whole, treatment, may_report, is_ours: false, returned: None, lacks_message_id, lacks_date }
 }
 
 /// The filter's verdict matters only for a message that would be accepted, since our own refusal explains more.

@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use events::{Event, EventKind, Fact};
-use mail::evidence::{ArcResult, DmarcResult, Evidence};
+use mail::evidence::{ArcResult, ChainResult, DmarcResult, Evidence};
 use mail::{AddressList, Fields, QueueId, Reply, one_line_at_most};
 use store::NewMessage;
 
@@ -103,6 +103,12 @@ impl Findings {
             dkim.push_str(&format!("{comma}{} {} {}", check.result.word(), check.domain, check.selector));
         }
         self.facts.push((Fact::Dkim, if dkim.is_empty() { "none".into() } else { quoted(&dkim) }));
+        let chain = &evidence.dkim2;
+        if chain.result != ChainResult::None {
+            let domains = || chain.hops.iter().map(|hop| hop.domain.as_str()).collect::<Vec<_>>().join(" ");
+            let about = chain.reason.clone().unwrap_or_else(domains);
+            self.facts.push((Fact::Dkim2, quoted(&format!("{} {about}", chain.result.word()))));
+        }
         let dmarc = &evidence.dmarc;
         self.facts.push((
             Fact::Dmarc,

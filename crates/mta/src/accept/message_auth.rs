@@ -1,4 +1,4 @@
-//! Stage: authenticates a message: by its login, or by SPF, DKIM, DMARC, ARC and the client's reverse DNS.
+//! Stage: authenticates a message: by its login, or by SPF, DKIM, DKIM2, DMARC, ARC and the client's reverse DNS.
 //!
 //! RFC 8601 s.2. Invariant: it gathers evidence and decides nothing; a message from an account needs no evidence; large content is in memory
 //! only while its signatures are verified.
@@ -72,7 +72,9 @@ pub(crate) async fn authenticate(
     let header = header(&received.content).await?;
     let facts = &received.facts;
     let sender = received.reverse_path.mailbox().map(ToString::to_string);
-    let input = Input { client: facts.client, hello: &facts.hello, reverse_path: sender.as_deref(), message: &header };
+    let recipients = received.forward_paths();
+    let input =
+        Input { client: facts.client, hello: &facts.hello, reverse_path: sender.as_deref(), recipients: &recipients, message: &header };
     let whole = async { room.load(&received.content, ContentOrigin::Outside).await };
     let evidence = authenticator.evaluate_later(input, whole).await?;
     Ok(Authenticated { received, proof: Proof::Evidence(Box::new(evidence)), header })

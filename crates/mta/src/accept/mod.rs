@@ -5,8 +5,10 @@
 pub mod alter;
 pub mod auto_replies;
 pub mod auto_reply_limit;
+pub mod chain;
 pub mod decide;
 mod decision_log;
+pub mod disclosed;
 pub mod dmarc_results;
 pub mod fields;
 pub mod filter;
@@ -24,6 +26,7 @@ pub mod prepare;
 pub mod received;
 pub mod release;
 pub mod responsibility;
+pub mod returned_chain;
 pub mod sanitize_dsn;
 pub mod send_limit;
 pub mod sign;

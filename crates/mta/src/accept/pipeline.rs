@@ -26,6 +26,7 @@ use crate::accept::message_auth::{Authenticated, Proof, authenticate};
 use crate::accept::prepare::{Prepared, prepare};
 use crate::accept::received::Received;
 use crate::accept::responsibility::Responsibility;
+use crate::accept::returned_chain::returned_chain;
 use crate::accept::sign::{author, recheck, sign_and_recheck};
 use crate::accept::submission_fixup::correct;
 use crate::context::{Shared, Snapshot};
@@ -166,7 +167,10 @@ impl Pipeline {
             Origin::Account | Origin::Program => None,
         };
         let whole = self.large.load(&authenticated.received.content, ContentOrigin::from(&authenticated.proof)).await?;
-        let accepted = accept(authenticated, treatment, whole);
+        let mut accepted = accept(authenticated, treatment, whole);
+        if let Origin::Server(verifier) = origin {
+            accepted.returned = returned_chain(verifier.resolver.authenticator(), &accepted, snapshot, &self.signing).await;
+        }
         if let Treatment::Held(reason) = &accepted.treatment {
             progress.found.held = Some(reason.clone());
         }

@@ -6,12 +6,13 @@
 use std::collections::HashSet;
 
 use mail::srs::Srs;
-use mail::{Fields, Mailbox, QueueId, Recipient, ReversePath};
+use mail::{Domain, Fields, Mailbox, QueueId, Recipient, ReversePath};
 use net::{Clock, random_u32};
 use policy::{AcceptedRecipient, Treatment};
 use store::{Flow, Message, NewMessage, NewRecipient, TlsWish};
 
 use crate::accept::decide::Accepted;
+use crate::accept::disclosed::Disclosed;
 use crate::accept::fields::{write_forward, write_missing, write_received, write_results};
 use crate::accept::message_auth::Proof;
 use crate::accept::received::Received;
@@ -31,6 +32,8 @@ pub(crate) struct Prepared<'a> {
     pub token: Option<(String, Mailbox)>,
     /// Whether we wrote the content: around the received message, or in its place.
     pub is_ours: bool,
+    /// The domain that signs a DSN with DKIM2, which goes back to the hop before ours.
+    pub dsn_domain: Option<Domain>,
     /// Whether they may be delivered while the sender waits: all are forwards, and none is held.
     pub is_forward: bool,
 }
@@ -56,14 +59,18 @@ pub(crate) fn prepare<'a>(accepted: Accepted<'a>, settings: &Settings, clock: &C
         }
     }
     if !own.is_empty() {
-        builder.send_own(own);
+        let divided = if settings.sign_dkim2 { Disclosed::of(&accepted.whole.bytes).divide(own) } else { vec![own] };
+        for recipients in divided {
+            builder.send_own(recipients);
+        }
     }
     let MessageBuilder { messages, token, .. } = builder;
     // A success DSN requires a queued message, since `settle` writes the DSN.
     let wants_report = |m: &NewMessage| m.recipients.iter().any(|r| r.notify.success);
     let is_forward = messages.iter().all(|m| m.message.flow == Flow::Forward && m.held.is_none() && !wants_report(m));
-    let Accepted { whole, proof, is_ours, .. } = accepted;
-    Prepared { messages, whole, proof, token, is_ours, is_forward }
+    let Accepted { whole, proof, is_ours, returned, .. } = accepted;
+    let dsn_domain = returned.filter(|_| is_ours).map(|returned| returned.signs_as);
+    Prepared { messages, whole, proof, token, is_ours, dsn_domain, is_forward }
 }
 
 fn to(recipient: &Recipient, mailbox: &Mailbox, known_as: Option<&Mailbox>) -> NewRecipient {
@@ -244,8 +251,17 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let whole = runtime.block_on(ROOM.load(&received.content, crate::support::large_contents::ContentOrigin::Outside)).unwrap();
         let proof = login.map_or_else(|| Proof::Evidence(Box::default()), |login| Proof::Login(login.into()));
-        let accepted =
-            Accepted { received, proof, whole, treatment: Treatment::AsIs, may_report: true, is_ours: false, lacks_message_id, lacks_date };
+        let accepted = Accepted {
+            received,
+            proof,
+            whole,
+            treatment: Treatment::AsIs,
+            may_report: true,
+            is_ours: false,
+            returned: None,
+            lacks_message_id,
+            lacks_date,
+        };
         prepare(accepted, &Settings::plain(), &Clock::simulated(0))
     }
 

@@ -47,3 +47,10 @@ pub(crate) struct Received {
     /// The content.
     pub content: Content,
 }
+
+impl Received {
+    /// The forward-paths of RCPT, without brackets.
+    pub fn forward_paths(&self) -> Vec<String> {
+        self.recipients.iter().map(|(recipient, _)| recipient.forward_path.to_bare()).collect()
+    }
+}

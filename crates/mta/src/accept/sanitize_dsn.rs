@@ -90,7 +90,10 @@ pub(crate) async fn sanitize<'a>(
     };
     let now_ms = clock.now_ms();
     let id = QueueId::next(now_ms, random_u32());
-    let from = Mailbox::postmaster(&settings.hostname);
+    // In a chain, From is of the domain that signs, and the fields that return are those that came.
+    let returned = accepted.returned.as_ref();
+    let from = returned.map_or_else(|| Mailbox::postmaster(&settings.hostname), |returned| Mailbox::postmaster(&returned.signs_as));
+    let original = returned.map_or(read.original.as_bytes(), |returned| returned.header.as_slice());
     let composed = Dsn {
         reporting: &settings.hostname,
         from: &from,
@@ -101,7 +104,7 @@ pub(crate) async fn sanitize<'a>(
         arrived_unix_s: now_ms / 1000,
         now_unix_s: now_ms / 1000,
         ret: Ret::Headers,
-        original: read.original.as_bytes(),
+        original,
         recipients: &[recipient],
     }
     .compose();

@@ -1,19 +1,23 @@
 //! Stage: adds our signatures, and verifies those of others again on the outgoing octets.
 //!
-//! RFC 6376 s.5 and s.6. Invariant: a signature that verified on arrival verifies on departure, or the message is not sent.
+//! RFC 6376 s.5 and s.6, draft-ietf-dkim-dkim2-spec-08 s.12. Invariant: a signature that verified on arrival verifies on departure, or the message is not sent.
+
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use events::{Event, EventKind, Fact};
-use mail::evidence::{DkimCheck, DkimResult};
+use mail::evidence::{ChainCheck, ChainResult, DkimCheck, DkimResult};
 use mail::{Domain, QueueId, Reply, ReversePath, one_line_at_most};
 use msgauth::{Authenticator, DkimKeys};
 use store::{Flow, NewMessage};
 
+use crate::accept::chain::{self, VerifiedChain};
 use crate::accept::decide::{Accepted, from_addresses};
+use crate::accept::disclosed::Disclosed;
 use crate::accept::message_auth::{Authenticated, Proof};
 use crate::accept::prepare::Prepared;
 use crate::context::{Shared, Snapshot};
-use crate::support::dkim_signers::Signing;
+use crate::support::dkim_signers::{OwnedEnvelope, Signing};
 use crate::support::panic_edge::count_broken_signature;
 
 /// Maximum characters of a domain that a message names.
@@ -23,6 +27,8 @@ const NAME_MAX_CHARS: usize = 255;
 pub(crate) struct Recheck<'a> {
     pub authenticator: &'a Authenticator,
     pub keys: DkimKeys,
+    /// The DKIM2 chain, if it verified.
+    pub chain: Option<VerifiedChain>,
 }
 
 /// A signature that verified on arrival and would not verify on departure: a bug.
@@ -56,10 +62,20 @@ impl BrokenSignature {
 /// Fetches the keys with which [`sign_and_recheck`] verifies the signatures again; `None` if no signature passed.
 pub(crate) async fn recheck<'a>(authenticator: &'a Authenticator, authenticated: &Authenticated) -> Option<Recheck<'a>> {
     let Proof::Evidence(evidence) = &authenticated.proof else { return None };
-    if !evidence.dkim.iter().any(|check| check.result == DkimResult::Pass) {
+    let has_chain = evidence.dkim2.result == ChainResult::Pass;
+    if !has_chain && !evidence.dkim.iter().any(|check| check.result == DkimResult::Pass) {
         return None;
     }
-    Some(Recheck { authenticator, keys: authenticator.dkim_keys(&authenticated.header).await })
+    let chain = if has_chain { Some(verified_chain(authenticator, authenticated).await) } else { None };
+    Some(Recheck { authenticator, keys: authenticator.dkim_keys(&authenticated.header).await, chain })
+}
+
+async fn verified_chain(authenticator: &Authenticator, Authenticated { received, header, .. }: &Authenticated) -> VerifiedChain {
+    VerifiedChain {
+        authenticator: authenticator.clone(),
+        keys: Arc::new(authenticator.chain_keys(header).await),
+        envelope: OwnedEnvelope { from: received.reverse_path.to_bare(), to: received.forward_paths() },
+    }
 }
 
 /// Returns the From field's domain; for submitted mail, `judge` has checked that it is the account's.
@@ -81,12 +97,22 @@ pub(crate) async fn sign_and_recheck<'a>(
     {
         return Err(BrokenSignature { id: first.message.id, reverse_path: first.message.reverse_path.clone(), domain });
     }
+    if let (Some(chain), Some(first)) = (recheck.and_then(|recheck| recheck.chain.as_ref()), prepared.messages.first()) {
+        let (id, reverse_path) = (first.message.id, first.message.reverse_path.clone());
+        let broken = |check: Box<ChainCheck>| {
+            let domain = check.originator().unwrap_or_default().to_owned();
+            BrokenSignature { id, reverse_path, domain }
+        };
+        chain::extend(signing, snapshot, chain, &mut prepared).await.map_err(broken)?;
+    }
     sign(signing, snapshot, author, &mut prepared).await;
     Ok(prepared)
 }
 
 /// Adds our signatures on top.
-async fn sign(signing: &Signing, Snapshot { settings, directory }: &Snapshot, author: Option<&Domain>, prepared: &mut Prepared<'_>) {
+async fn sign(signing: &Signing, snapshot: &Snapshot, author: Option<&Domain>, prepared: &mut Prepared<'_>) {
+    let Snapshot { settings, directory } = snapshot;
+    let disclosed = Disclosed::of(&prepared.whole.bytes);
     for new in &mut prepared.messages {
         let Some(domain) = signed_as(new.message.flow, &prepared.proof, prepared.is_ours, author, &settings.forward.srs.domain) else {
             continue;
@@ -94,6 +120,11 @@ async fn sign(signing: &Signing, Snapshot { settings, directory }: &Snapshot, au
         let mut prefix = signing.sign(directory, domain, &new.message.prefix, &prepared.whole.bytes).await;
         prefix.extend_from_slice(&new.message.prefix);
         new.message.prefix = prefix.into();
+        if let Some(domain) = &prepared.dsn_domain {
+            chain::originate(signing, snapshot, domain, new, &prepared.whole.bytes).await;
+        } else if settings.sign_dkim2 && prepared.proof.is_submitted() && disclosed.may_share(&new.recipients) {
+            chain::originate(signing, snapshot, domain, new, &prepared.whole.bytes).await;
+        }
     }
 }
 

@@ -1,11 +1,12 @@
 //! Rewrites the From field of a message that its target refuses because of that field's DMARC policy.
 //!
-//! RFC 5322 s.3.6.2, RFC 9989 s.7 (indirect mail flows). Invariant: the body is unchanged, and replies still reach the
+//! RFC 5322 s.3.6.2, RFC 9989 s.7 (indirect mail flows), draft-ietf-dkim-dkim2-spec-08 s.12. Invariant: the body is unchanged, and replies still reach the
 //! original author.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use mail::{Body, Domain, Field, Fields, Mailbox, QueueId, ReversePath, header_len};
 use mail_parser::MessageParser;
+use msgauth::{ChainEnvelope, NextHop, is_chain_field};
 use net::random_u32;
 use store::{ClaimedRecipient, Content, Message, NewMessage};
 
@@ -27,6 +28,7 @@ pub(crate) async fn rewrite_from(
     let known_as = recipient.recipient.known_as.as_ref().unwrap_or(&recipient.recipient.mailbox);
     let from = author(message, &settings.forward.srs.domain)?;
     let rewritten_message = rewritten(&whole.bytes, &from, &known_as.domain)?;
+    let rewritten_message = Rewritten { received: whole.bytes.clone(), bytes: rewritten_message };
     queue_again(outbox, message, recipient, rewritten_message).await
 }
 
@@ -38,14 +40,23 @@ pub(crate) fn author(message: &Message, domain: &Domain) -> Option<Mailbox> {
     }
 }
 
-async fn queue_again(outbox: &Outbox, message: &Message, recipient: &ClaimedRecipient, bytes: Bytes) -> Option<NewMessage> {
+/// A message with our From field, and as it came.
+struct Rewritten {
+    received: Bytes,
+    bytes: Bytes,
+}
+
+async fn queue_again(outbox: &Outbox, message: &Message, recipient: &ClaimedRecipient, form: Rewritten) -> Option<NewMessage> {
     let Shared { store, clock, .. } = &outbox.shared;
     let Snapshot { settings, directory } = outbox.shared.snapshot();
     let id = QueueId::next(clock.now_ms(), random_u32());
-    let is_8bit = !bytes.is_ascii();
+    let is_8bit = !form.bytes.is_ascii();
     let unsigned = unsigned(&message.prefix);
-    let mut prefix = outbox.signing.sign(&directory, &settings.forward.srs.domain, &unsigned, &bytes).await;
+    let mut prefix = outbox.signing.sign(&directory, &settings.forward.srs.domain, &unsigned, &form.bytes).await;
     prefix.extend_from_slice(&unsigned);
+    let mut hop = continued(outbox, message, recipient, &form, &prefix).await;
+    hop.extend_from_slice(&prefix);
+    let (prefix, bytes) = (hop, form.bytes);
     let content = store.put(id, &bytes).await.ok()?;
     Some(NewMessage {
         message: Message {
@@ -62,10 +73,41 @@ async fn queue_again(outbox: &Outbox, message: &Message, recipient: &ClaimedReci
     })
 }
 
+/// The fields of our hop in the message's DKIM2 chain, with the recipe that restores what came; none if the form that was refused did not continue the chain.
+async fn continued(outbox: &Outbox, message: &Message, recipient: &ClaimedRecipient, form: &Rewritten, prefix: &[u8]) -> Vec<u8> {
+    // Our hop was signed only because the chain verified when the message came.
+    let was_continued = Fields::new(&message.prefix).any(|field| is_chain_field(&field));
+    let to = &recipient.recipient;
+    let (Some(alias), true) = (&to.known_as, was_continued) else { return Vec::new() };
+    let Snapshot { settings, directory } = outbox.shared.snapshot();
+    let leaves_as = message.envelope_from();
+    let Some(signers) = outbox.signing.hop_signers(&directory, &settings.forward.srs.domain, alias, leaves_as) else { return Vec::new() };
+    let (from, to) = (leaves_as.to_bare(), vec![to.mailbox.to_string()]);
+    let is_one_of_several = Fields::new(&message.prefix).any(|field| is_chain_field(&field) && is_exploded(&field));
+    let (received, revised) = (form.received.clone(), [prefix, form.bytes.as_ref()].concat());
+    let work = move || {
+        let next = NextHop { envelope: ChainEnvelope { from: &from, to: &to }, is_one_of_several };
+        signers.borrowed().sign_revision_again(&received, &revised, next)
+    };
+    match outbox.signing.compute(work).await {
+        Some(Ok(fields)) => fields,
+        Some(Err(error)) => {
+            tracing::info!(id = %message.id, %error, "not continuing the DKIM2 chain of the rewritten form");
+            Vec::new()
+        }
+        None => Vec::new(),
+    }
+}
+
+/// Whether a signature of ours says that other copies went elsewhere.
+fn is_exploded(field: &Field<'_>) -> bool {
+    field.unfolded().contains("f=exploded")
+}
+
 /// The prefix without our signatures, which cover the original form.
 fn unsigned(prefix: &Bytes) -> Bytes {
     let mut out = BytesMut::with_capacity(prefix.len());
-    for field in Fields::new(prefix).filter(|field| !field.is("DKIM-Signature")) {
+    for field in Fields::new(prefix).filter(|field| !field.is("DKIM-Signature") && !is_chain_field(field)) {
         out.put_slice(field.raw);
     }
     out.freeze()

@@ -110,7 +110,7 @@ async fn find_fault(connector: &Connector, ours: Ipv6Addr, flow: Flow) -> Option
     };
     for domain in domains {
         let path = Mailbox::postmaster(&domain).to_string();
-        let input = Input { client: address, hello: hello.as_str(), reverse_path: Some(&path), message: b"" };
+        let input = Input { client: address, hello: hello.as_str(), reverse_path: Some(&path), recipients: &[], message: b"" };
         let (_, spf) = authenticator.check_spf(&input).await;
         if spf.result != SpfResult::Pass {
             return Some(format!("SPF of {domain} does not allow it ({:?})", spf.result));

@@ -165,13 +165,7 @@ fn check_size(settings: &Settings, received: &Received) -> Result<(), Reply> {
 /// What was found out about the sender.
 fn evidence(proof: &Proof) -> Vec<String> {
     let Proof::Evidence(evidence) = proof else { return vec!["the login proves the sender; its From field must be the account's".into()] };
-    let mut lines: Vec<String> = evidence.dkim.iter().map(words::dkim).collect();
-    if lines.is_empty() {
-        lines.push("DKIM: no signature".into());
-    }
-    lines.push(words::dmarc(&evidence.dmarc));
-    lines.extend(words::arc(evidence.arc).map(ToOwned::to_owned));
-    lines
+    words::signatures(evidence)
 }
 
 /// The filter's part, if it would be asked.

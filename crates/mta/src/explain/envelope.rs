@@ -70,7 +70,7 @@ async fn sender(
     let mut details = Vec::new();
     if login.is_none() {
         let path = from.mailbox().map(ToString::to_string);
-        let input = Input { client: *client, hello, reverse_path: path.as_deref(), message: b"" };
+        let input = Input { client: *client, hello, reverse_path: path.as_deref(), recipients: &[], message: b"" };
         let (local_part, domain) = path.as_deref().and_then(|path| path.rsplit_once('@')).unwrap_or(("", hello.trim_end_matches('.')));
         let (check, terms) = explainer.resolver.authenticator().explain_spf(&input, local_part, domain).await;
         details.push(words::spf(&check, *client, &terms));

@@ -11,4 +11,4 @@ pub mod explanation;
 mod prediction;
 pub mod question;
 mod route;
-mod words;
+pub mod words;

@@ -62,7 +62,7 @@ async fn spf_there(explainer: &Explainer, Snapshot { settings, .. }: &Snapshot, 
     };
     let hello = identity.hello.to_string();
     let path = message.envelope_from().mailbox().map(ToString::to_string);
-    let input = Input { client, hello: &hello, reverse_path: path.as_deref(), message: b"" };
+    let input = Input { client, hello: &hello, reverse_path: path.as_deref(), recipients: &[], message: b"" };
     let (local_part, domain) = path.as_deref().and_then(|path| path.rsplit_once('@')).unwrap_or(("", &hello));
     let (check, terms) = explainer.resolver.authenticator().explain_spf(&input, local_part, domain).await;
     let passes = check.result == SpfResult::Pass;

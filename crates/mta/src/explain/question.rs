@@ -105,7 +105,7 @@ fn literal(client: IpAddr) -> String {
 }
 
 /// The message with CRLF line ends, as a client sends it.
-fn with_crlf(message: &Bytes, assumptions: &mut Vec<String>) -> Bytes {
+pub fn with_crlf(message: &Bytes, assumptions: &mut Vec<String>) -> Bytes {
     let mut previous = 0;
     let has_bare = message.iter().any(|b| std::mem::replace(&mut previous, *b) != b'\r' && *b == b'\n');
     if !has_bare {

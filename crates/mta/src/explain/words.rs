@@ -4,11 +4,14 @@
 
 use std::net::IpAddr;
 
-use mail::evidence::{ArcResult, DkimCheck, DkimResult, DmarcCheck, DmarcPolicy, DmarcResult, IprevResult, SpfCheck, SpfResult};
+use mail::evidence::{
+    ArcResult, ChainCheck, ChainHop, ChainResult, DkimCheck, DkimResult, DmarcCheck, DmarcPolicy, DmarcResult, Evidence, HopSent,
+    IprevResult, SpfCheck, SpfResult,
+};
 use msgauth::SpfTerm;
 
 /// SPF of one domain, with the terms that decided it.
-pub(super) fn spf(check: &SpfCheck, client: IpAddr, terms: &[SpfTerm]) -> String {
+pub fn spf(check: &SpfCheck, client: IpAddr, terms: &[SpfTerm]) -> String {
     let domain = if check.domain.is_empty() { "an empty name" } else { &check.domain };
     let said = match check.result {
         SpfResult::None => return format!("SPF: {domain} has no record"),
@@ -28,7 +31,7 @@ pub(super) fn spf(check: &SpfCheck, client: IpAddr, terms: &[SpfTerm]) -> String
 }
 
 /// The name of the client's address.
-pub(super) fn iprev(client: IpAddr, result: IprevResult, name: Option<&str>) -> String {
+pub fn iprev(client: IpAddr, result: IprevResult, name: Option<&str>) -> String {
     match (result, name) {
         (IprevResult::Pass, Some(name)) => format!("reverse DNS: {client} is {name}, and back"),
         (IprevResult::TempError, _) => format!("reverse DNS: DNS does not answer about {client}"),
@@ -37,7 +40,7 @@ pub(super) fn iprev(client: IpAddr, result: IprevResult, name: Option<&str>) -> 
 }
 
 /// One signature.
-pub(super) fn dkim(check: &DkimCheck) -> String {
+pub fn dkim(check: &DkimCheck) -> String {
     let said = match check.result {
         DkimResult::Pass => "verifies",
         DkimResult::Fail => "does not verify",
@@ -50,8 +53,50 @@ pub(super) fn dkim(check: &DkimCheck) -> String {
     format!("DKIM: the signature of {} ({}) {said}{why}", check.domain, check.selector)
 }
 
+/// The DKIM2 chain, if there is one: the result, then hop by hop.
+pub fn chain(check: &ChainCheck) -> Vec<String> {
+    let why = check.reason.as_deref().unwrap_or("no reason is known");
+    let first = match check.result {
+        ChainResult::None => return Vec::new(),
+        ChainResult::Pass if check.hops.len() == 1 => "DKIM2: the chain of one hop verifies, up to this envelope".to_owned(),
+        ChainResult::Pass => format!("DKIM2: the chain of {} hops verifies, up to this envelope", check.hops.len()),
+        ChainResult::Fail => format!("DKIM2: the chain does not verify: {why}"),
+        ChainResult::TempError => format!("DKIM2: the chain cannot be checked now: {why}"),
+        ChainResult::PermError => format!("DKIM2: the chain is invalid, or a key is: {why}"),
+    };
+    let is_proven = check.result == ChainResult::Pass;
+    let mut revision = 1;
+    let hops = check.hops.iter().map(|hop| {
+        let is_changed = std::mem::replace(&mut revision, hop.revision) < hop.revision;
+        told_hop(hop, is_proven, is_changed)
+    });
+    std::iter::once(first).chain(hops).collect()
+}
+
+fn told_hop(hop: &ChainHop, is_proven: bool, is_changed: bool) -> String {
+    let ChainHop { number, domain, sent, .. } = hop;
+    let claims = if is_proven { "" } else { "claims: " };
+    let changed = if is_changed { "changed it, told how to undo that, and " } else { "" };
+    match sent {
+        HopSent::Envelope { from, to } => format!("DKIM2 hop {number}: {claims}{domain} {changed}sent it from {from} to {}", to.join(" ")),
+        HopSent::Domain(next) => format!("DKIM2 hop {number}: {claims}{domain} {changed}passed it to {next}, on the same system"),
+    }
+}
+
+/// DKIM, DKIM2, DMARC and ARC, one line for each signature, hop and result.
+pub fn signatures(evidence: &Evidence) -> Vec<String> {
+    let mut lines: Vec<String> = evidence.dkim.iter().map(dkim).collect();
+    if lines.is_empty() {
+        lines.push("DKIM: no signature".into());
+    }
+    lines.extend(chain(&evidence.dkim2));
+    lines.push(dmarc(&evidence.dmarc));
+    lines.extend(arc(evidence.arc).map(ToOwned::to_owned));
+    lines
+}
+
 /// DMARC.
-pub(super) fn dmarc(check: &DmarcCheck) -> String {
+pub fn dmarc(check: &DmarcCheck) -> String {
     let domain = if check.domain.is_empty() { "the From field" } else { &check.domain };
     let policy = policy(check.policy);
     let by = match (check.spf_aligned, check.dkim_aligned) {
@@ -69,7 +114,7 @@ pub(super) fn dmarc(check: &DmarcCheck) -> String {
 }
 
 /// The word of a policy.
-pub(super) fn policy(policy: DmarcPolicy) -> &'static str {
+pub fn policy(policy: DmarcPolicy) -> &'static str {
     match policy {
         DmarcPolicy::None => "none",
         DmarcPolicy::Quarantine => "quarantine",
@@ -78,7 +123,7 @@ pub(super) fn policy(policy: DmarcPolicy) -> &'static str {
 }
 
 /// The chain, if there is one.
-pub(super) fn arc(result: ArcResult) -> Option<&'static str> {
+pub fn arc(result: ArcResult) -> Option<&'static str> {
     match result {
         ArcResult::None => None,
         ArcResult::Pass => Some("ARC: the chain verifies; it changes nothing here"),
@@ -104,6 +149,33 @@ mod tests {
         assert_eq!(spf(&failed, client, &[term("foreign.test", "-all")]), "SPF of foreign.test fails for 192.0.2.7: -all");
         let none = SpfCheck { result: SpfResult::None, ..check };
         assert_eq!(spf(&none, client, &[]), "SPF: foreign.test has no record");
+    }
+
+    #[test]
+    fn a_chain_is_told_hop_by_hop() {
+        let sent = |from: &str, to: &str| HopSent::Envelope { from: from.into(), to: vec![to.into()] };
+        let hop = |number, domain: &str, revision, sent| ChainHop { number, domain: domain.into(), revision, sent };
+        let hops = vec![
+            hop(1, "a.test", 1, sent("<x@a.test>", "<me@b.test>")),
+            hop(2, "b.test", 1, HopSent::Domain("fwd.c.test".into())),
+            hop(3, "fwd.c.test", 2, sent("<>", "<y@d.test>")),
+        ];
+        let check = ChainCheck { result: ChainResult::Pass, hops, ..ChainCheck::default() };
+        assert_eq!(
+            chain(&check),
+            [
+                "DKIM2: the chain of 3 hops verifies, up to this envelope",
+                "DKIM2 hop 1: a.test sent it from <x@a.test> to <me@b.test>",
+                "DKIM2 hop 2: b.test passed it to fwd.c.test, on the same system",
+                "DKIM2 hop 3: fwd.c.test changed it, told how to undo that, and sent it from <> to <y@d.test>",
+            ]
+        );
+        let failed = ChainCheck { result: ChainResult::Fail, reason: Some("the reason".into()), ..check };
+        assert_eq!(
+            chain(&failed)[..2],
+            ["DKIM2: the chain does not verify: the reason", "DKIM2 hop 1: claims: a.test sent it from <x@a.test> to <me@b.test>"]
+        );
+        assert!(chain(&ChainCheck::default()).is_empty());
     }
 
     #[test]

@@ -6,13 +6,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use mail::{Body, ForwardPath, Mailbox, Notify, QueueId, ReversePath};
+use mail::dsn::ComposedDsn;
+use mail::{Body, Domain, ForwardPath, Mailbox, Notify, QueueId, ReversePath};
 use net::random_u32;
 use policy::{AcceptedRecipient, Client, Rules};
 use store::{Content, Flow, Message, NewMessage, NewRecipient, TlsWish};
 
 use crate::context::{Shared, Snapshot};
-use crate::support::dkim_signers::Signing;
+use crate::support::dkim_signers::{OwnedEnvelope, Signing};
 use crate::support::wake::Wake;
 
 /// Makes and signs our own messages. Clones share it.
@@ -27,10 +28,25 @@ pub(crate) struct Outbox {
 impl Outbox {
     /// Makes the messages for an addressee: one, or one per target if the address is an alias of ours.
     pub async fn addressed(&self, id: QueueId, to: &Mailbox, bytes: Bytes, utf8: bool) -> Vec<NewMessage> {
+        self.addressed_as(id, to, bytes, utf8, None).await
+    }
+
+    /// Makes a DSN about a message whose DKIM2 chain we continued: signed with DKIM2 by this domain, which the message came to.
+    pub async fn addressed_in_chain(&self, id: QueueId, to: &Mailbox, dsn: ComposedDsn, domain: &Domain) -> Vec<NewMessage> {
+        self.addressed_as(id, to, dsn.content.into(), dsn.utf8, Some(domain)).await
+    }
+
+    async fn addressed_as(&self, id: QueueId, to: &Mailbox, bytes: Bytes, utf8: bool, chain: Option<&Domain>) -> Vec<NewMessage> {
         let snapshot = self.shared.snapshot();
         let settings = &snapshot.settings;
         let now_ms = self.shared.clock.now_ms();
-        let prefix = self.signing.sign(&snapshot.directory, &settings.forward.srs.domain, b"", &bytes).await;
+        let mut prefix = self.signing.sign(&snapshot.directory, &settings.forward.srs.domain, b"", &bytes).await;
+        if let Some(domain) = chain {
+            let envelope = OwnedEnvelope { from: String::new(), to: vec![to.to_string()] };
+            let mut fields = self.signing.originate(&snapshot.directory, domain, &prefix, &bytes, envelope).await;
+            fields.append(&mut prefix);
+            prefix = fields;
+        }
         let facts = Message {
             id,
             flow: Flow::Report,

@@ -1,15 +1,15 @@
-//! Signs with DKIM, off the runtime's threads and with at most one signature per processor at a time; caches the parsed keys.
+//! Signs with DKIM and DKIM2, off the runtime's threads and with at most one signature per processor at a time; caches the parsed keys.
 //!
-//! RFC 6376 s.5. Invariant: own mail is signed for the domain of its From field, forwards and reports for the forwarding domain, never
+//! RFC 6376 s.5, draft-ietf-dkim-dkim2-spec-08 s.12. Invariant: own mail is signed for the domain of its From field, forwards and reports for the forwarding domain, never
 //! the other way round; a message that cannot be signed is sent unsigned.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use directory::Directory;
-use mail::Domain;
-use msgauth::{Algorithm, Signer};
+use directory::{Directory, SigningKey};
+use mail::{Domain, Mailbox, ReversePath};
+use msgauth::{Algorithm, ChainEnvelope, ChainSigner, HopSigners, Signer};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
@@ -18,13 +18,54 @@ use tokio::sync::Semaphore;
 pub(crate) struct Signing {
     /// By record name and public key.
     parsed: Mutex<HashMap<(String, String), Arc<Signer>>>,
+    /// Those for DKIM2, likewise.
+    chain: Mutex<HashMap<(String, String), Arc<ChainSigner>>>,
     permits: Semaphore,
+}
+
+/// The envelope of a message that leaves, without brackets.
+#[derive(Debug, Clone)]
+pub(crate) struct OwnedEnvelope {
+    /// The reverse-path; empty if null.
+    pub from: String,
+    /// The forward-paths.
+    pub to: Vec<String>,
+}
+
+impl OwnedEnvelope {
+    /// Borrows it.
+    pub fn borrowed(&self) -> ChainEnvelope<'_> {
+        ChainEnvelope { from: &self.from, to: &self.to }
+    }
+}
+
+/// The signers of a hop of ours.
+#[derive(Debug, Clone)]
+pub(crate) struct OwnedSigners {
+    /// The domain that the message came to, if it has to name the next one.
+    pub bridge: Option<Arc<ChainSigner>>,
+    /// The domain of the reverse-path.
+    pub last: Arc<ChainSigner>,
+}
+
+impl OwnedSigners {
+    /// Borrows them.
+    pub fn borrowed(&self) -> HopSigners<'_> {
+        HopSigners { bridge: self.bridge.as_deref(), last: &self.last }
+    }
+}
+
+/// Whether a reverse-path follows from mail to this domain by name alone (draft-ietf-dkim-dkim2-spec-08 s.7.1): it is in the domain or below it.
+fn is_under(path: &ReversePath, domain: &Domain) -> bool {
+    let Some(mailbox) = path.mailbox() else { return false };
+    let below = mailbox.domain.as_str().strip_suffix(domain.as_str());
+    below.is_some_and(|front| front.is_empty() || front.ends_with('.'))
 }
 
 impl Default for Signing {
     fn default() -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { parsed: Mutex::default(), permits: Semaphore::new(processors) }
+        Self { parsed: Mutex::default(), chain: Mutex::default(), permits: Semaphore::new(processors) }
     }
 }
 
@@ -51,6 +92,66 @@ impl Signing {
         signed.await.unwrap_or_default()
     }
 
+    /// Runs a computation of signatures on a thread for blocking work; `None` if it panicked.
+    pub async fn compute<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        let _permit = self.permits.acquire().await;
+        tokio::task::spawn_blocking(work).await.ok()
+    }
+
+    /// The signer of a domain's hops in DKIM2 chains; `None` if the domain has no key. One key signs: every verifier supports both algorithms, and Ed25519
+    /// costs less.
+    pub fn chain_signer(&self, directory: &Directory, domain: &Domain) -> Option<Arc<ChainSigner>> {
+        let of = |key: &SigningKey| Algorithm::of_key_type(&key.key_type);
+        let keys = || directory.signing_keys(domain).filter(|key| of(key).is_some());
+        let key = keys().find(|key| of(key) == Some(Algorithm::Ed25519)).or_else(|| keys().next())?;
+        let name = (key.record_name(), key.public.clone());
+        let mut parsed = self.chain.lock();
+        if let Some(signer) = parsed.get(&name) {
+            return Some(signer.clone());
+        }
+        // An unusable key is reported where DKIM uses it.
+        let signer = Arc::new(ChainSigner::new(of(key)?, &key.private, key.domain.as_str(), &key.selector).ok()?);
+        parsed.retain(|(record, _), _| *record != name.0);
+        parsed.insert(name, signer.clone());
+        Some(signer)
+    }
+
+    /// Returns the DKIM2 fields of the first hop of a new message, with CRLF; none if the domain has no key, or the signature would not be valid.
+    pub async fn originate(
+        &self,
+        directory: &Directory,
+        domain: &Domain,
+        prefix: &[u8],
+        content: &Bytes,
+        envelope: OwnedEnvelope,
+    ) -> Vec<u8> {
+        let Some(signer) = self.chain_signer(directory, domain) else { return Vec::new() };
+        let octets = [prefix, content.as_ref()].concat();
+        let signed = self.compute(move || signer.originate(&octets, envelope.borrowed())).await;
+        match signed {
+            Some(Ok(fields)) => fields,
+            Some(Err(error)) => {
+                tracing::info!(%domain, %error, "not signing with DKIM2: the signature would not be valid");
+                Vec::new()
+            }
+            None => Vec::new(),
+        }
+    }
+
+    /// The signers of a hop of ours from an alias to a target: one, or two if custody does not lead from the alias to the reverse-path by name alone.
+    /// `None` if a domain has no key.
+    pub fn hop_signers(
+        &self,
+        directory: &Directory,
+        forwarding: &Domain,
+        alias: &Mailbox,
+        leaves_as: &ReversePath,
+    ) -> Option<OwnedSigners> {
+        let last = self.chain_signer(directory, forwarding)?;
+        let bridge = if is_under(leaves_as, &alias.domain) { None } else { Some(self.chain_signer(directory, &alias.domain)?) };
+        Some(OwnedSigners { bridge, last })
+    }
+
     fn signers(&self, directory: &Directory, domain: &Domain) -> Vec<Arc<Signer>> {
         let mut parsed = self.parsed.lock();
         let mut signers = Vec::new();
@@ -74,5 +175,21 @@ impl Signing {
             }
         }
         signers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn custody_leads_down_the_domain_name_only() {
+        let path = |text: &str| ReversePath::Mailbox(Mailbox::parse(text).unwrap());
+        let domain = |text: &str| Domain::parse(text).unwrap();
+        assert!(is_under(&path("a@fwd.example.test"), &domain("example.test")));
+        assert!(is_under(&path("a@example.test"), &domain("example.test")));
+        assert!(!is_under(&path("a@notexample.test"), &domain("example.test")));
+        assert!(!is_under(&path("a@example.test"), &domain("fwd.example.test")));
+        assert!(!is_under(&ReversePath::Null, &domain("example.test")));
     }
 }

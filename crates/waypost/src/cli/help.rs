@@ -15,7 +15,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
         &["setup", "serve", "doctor", "status", "top", "web", "notify", "reload", "backup", "restore", "demo", "selftest"],
     ),
     ("Addresses and accounts", &["domain", "alias", "account", "sendas"]),
-    ("Mail in transit", &["trace", "log", "explain", "queue", "held", "failed", "explain-reply", "sendmail"]),
+    ("Mail in transit", &["trace", "log", "explain", "queue", "held", "failed", "explain-reply", "explain-trust", "sendmail"]),
     ("DNS, keys and reports", &["dns", "key", "cert", "route", "reports"]),
     ("Configuration and shell", &["config", "token", "completions"]),
 ];

@@ -15,6 +15,7 @@ mod doctor;
 mod domain;
 mod explain;
 mod explain_reply;
+mod explain_trust;
 mod failed;
 mod held;
 pub mod help;
@@ -48,6 +49,7 @@ pub use doctor::DoctorArgs;
 pub use domain::DomainCommand;
 pub use explain::ExplainArgs;
 pub use explain_reply::ExplainReplyArgs;
+pub use explain_trust::ExplainTrustArgs;
 pub use failed::FailedArgs;
 pub use held::HeldCommand;
 pub use history::{LogArgs, TraceArgs};
@@ -145,6 +147,7 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Explain a reply of a remote server, and what to do about it; needs no server and no configuration.
     ExplainReply(ExplainReplyArgs),
+    ExplainTrust(ExplainTrustArgs),
     #[command(name = "sendas")]
     SendAs(SendAsArgs),
     Sendmail(SendmailArgs),

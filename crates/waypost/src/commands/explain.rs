@@ -28,7 +28,7 @@ pub(super) async fn run(api: &mut Transport, args: ExplainArgs, out: Output) -> 
 }
 
 /// Reads a message.
-fn read(file: &Path) -> Result<Vec<u8>> {
+pub(super) fn read(file: &Path) -> Result<Vec<u8>> {
     let name = file.display();
     let mut content = Vec::new();
     let reader: Box<dyn Read> = match file.as_os_str().as_encoded_bytes() {

@@ -14,6 +14,7 @@ pub mod doctor;
 mod domain;
 mod explain;
 mod explain_reply;
+mod explain_trust;
 mod failed;
 mod held;
 mod history;
@@ -43,6 +44,7 @@ pub use cert::cert;
 pub use completions::completions;
 pub use config::config;
 pub use explain_reply::explain_reply;
+pub use explain_trust::explain_trust;
 pub use man::man;
 
 use crate::cli::{Command, QueueCommand};
@@ -83,7 +85,8 @@ pub async fn run_with_api(config: &Path, command: Command, out: Output) -> Resul
             out.show(&reloaded, |r| r.message.clone())?;
         }
         // Handled by `main`, without the API.
-        Command::Setup(_) | Command::Serve | Command::Demo(_) | Command::Config(_) | Command::ExplainReply(_) => {}
+        Command::Setup(_) | Command::Serve | Command::Demo(_) | Command::Config(_) => {}
+        Command::ExplainReply(_) | Command::ExplainTrust(_) => {}
         Command::Backup(_)
         | Command::Cert(_)
         | Command::Dns(_)

@@ -20,7 +20,7 @@ use super::error::{self, ConfigError};
 use super::memory;
 use super::options::{self, FileOptions};
 use super::secrets;
-use super::words::{FilterWord, FlowWord, ForwardMode, ProtocolWord, TlsWord, UnauthenticatedWord, WhenDownWord, WhenWord};
+use super::words::{Dkim2Word, FilterWord, FlowWord, ForwardMode, ProtocolWord, TlsWord, UnauthenticatedWord, WhenDownWord, WhenWord};
 
 /// The default port of rspamd's normal worker.
 const RSPAMD_PORT: u16 = 11333;
@@ -70,6 +70,7 @@ pub(super) fn settings(path: &Path, text: &str, file: &FileOptions, hostname: Do
             per_hour: number(file.submission.recipients_per_hour.0),
             new_per_day: number(file.submission.new_recipients_per_day.0),
         },
+        sign_dkim2: file.submission.dkim2 == Dkim2Word::Sign,
         channel_binding: file.submission.channel_binding,
         local_users: file.submission.local_users.iter().map(|rule| rule.0.clone()).collect(),
         introspection,
@@ -155,6 +156,7 @@ fn forward(file: &FileOptions, hostname: &Domain) -> Result<Forward, OptionError
         srs,
         source: forward.source.as_ref().map(|ip| ip.0),
         hello: forward.ehlo_name.as_ref().map(|name| name.0.clone()),
+        extend_dkim2: forward.extend_dkim2,
         cut_through: forward.mode == ForwardMode::CutThrough,
         deadline_s: forward.cut_through_timeout_s.0,
         unauthenticated: match forward.unauthenticated {

@@ -41,6 +41,16 @@ words! {
 }
 
 words! {
+    /// Whether own mail is signed with DKIM2.
+    Dkim2Word {
+        /// Only with DKIM.
+        Off = "off",
+        /// With DKIM and DKIM2.
+        Sign = "sign",
+    }
+}
+
+words! {
     /// The protocol of a fixed next hop.
     ProtocolWord {
         /// SMTP.

@@ -69,7 +69,12 @@ impl Fault {
     /// Detaches; returns whether a call failed.
     fn end(mut self) -> bool {
         let _ = Command::new("kill").args(["-INT", &self.strace.id().to_string()]).status();
-        let _ = self.strace.wait();
+        // It does not detach from a process whose first thread has ended while others stand still.
+        let ended = || self.strace.try_wait().is_ok_and(|status| status.is_some());
+        if crate::world::wait("strace to detach", Duration::from_secs(5), ended).is_err() {
+            let _ = self.strace.kill();
+            let _ = self.strace.wait();
+        }
         fs::read_to_string(&self.record).unwrap_or_default().contains("(INJECTED)")
     }
 }

@@ -63,7 +63,7 @@ struct MailboxHost {
 impl MailboxHost {
     /// Authenticates the sender of a message.
     async fn results(&self, hello: &str, sender: Option<&str>, content: &[u8]) -> String {
-        let input = Input { client: self.client, hello, reverse_path: sender, message: content };
+        let input = Input { client: self.client, hello, reverse_path: sender, recipients: &[], message: content };
         let evidence = self.authenticator.evaluate(input).await;
         let facts = Facts { client: self.client, hello, reverse_path: sender, header_from: Some(&evidence.dmarc.domain) };
         authentication_results(&self.config.hostname, &evidence, &facts)

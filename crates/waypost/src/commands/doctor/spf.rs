@@ -23,7 +23,7 @@ pub(super) async fn check(context: &DoctorContext, address: IpAddr) -> Vec<Findi
     let mut findings = Vec::new();
     for (sender, is_required) in senders {
         let path = format!("postmaster@{sender}");
-        let input = Input { client: address, hello: host, reverse_path: Some(&path), message: b"" };
+        let input = Input { client: address, hello: host, reverse_path: Some(&path), recipients: &[], message: b"" };
         let (_, check) = context.resolver.authenticator().check_spf(&input).await;
         let about = format!("{sender} from {address}");
         let version = if address.is_ipv6() { "ip6" } else { "ip4" };

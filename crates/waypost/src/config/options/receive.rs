@@ -10,7 +10,7 @@ use toml::Spanned;
 
 use super::super::option_row::{OptionInForce, OptionPart, OptionRow};
 use super::super::values::{Int, OptionKind, Score, Size, Text};
-use super::super::words::{ChallengeWord, FilterWord, WhenDownWord};
+use super::super::words::{ChallengeWord, Dkim2Word, FilterWord, WhenDownWord};
 use super::{section, spanned};
 
 fn on_port(port: u16) -> Vec<Text<SocketAddr>> {
@@ -118,6 +118,10 @@ section!("[submission]", "Submission by accounts and local users. `waypost accou
     new_recipients_per_day: Int<1, 10_000_000> = Int(200);
     /// The domain that is added to logins without one: with "example.com", `smtp` logs in as smtp@example.com. Without it, such logins are refused.
     login_domain: Option<Text<Domain>> = None;
+    /// "sign": sign own mail with DKIM2 beside DKIM, with the same keys and DNS records. Each signature names the recipients of its message, so a recipient
+    /// that is in neither To nor Cc gets a message of its own. Default: "off", since the drafts still change in ways that make signatures invalid, and no
+    /// large receiver has announced that it uses them.
+    dkim2: Dkim2Word = Dkim2Word::Off;
     /// Further senders that users of this machine may use with `waypost sendmail`: "www-data=noreply@example.com", "git=@example.com", or "backup=*" for
     /// any address of your domains. Root and the server's user may use any address of your domains.
     local_users: Vec<Text<LocalRule>> = Vec::new();

@@ -54,6 +54,9 @@ section!("[forward]", "Forwarding of mail to your aliases.", ForwardOptions, [],
     source: Option<Text<IpAddr>> = None;
     /// The name in EHLO for forwards; its address must be `source`. Default: hostname.
     ehlo_name was "hello": Option<Text<Domain>> = None;
+    /// Whether to continue a DKIM2 chain that verified, by a signature of this hop: without it, the target finds that the chain ends here. The target's
+    /// address is in the signature, and so in the target's copy alone. A chain that does not verify is forwarded as it is.
+    extend_dkim2: bool = true;
     /// "cut-through": deliver to the target while the sender waits, and answer with the target's reply. "queue": store the message first.
     mode: ForwardMode = ForwardMode::CutThrough;
     /// Maximum time that the sender waits for the target, in seconds; then the message is queued.
