@@ -6,6 +6,7 @@
 //! the server's own file system was given, a final sync included.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -28,7 +29,9 @@ pub struct Group {
 impl Group {
     /// Makes the group of this name.
     pub fn new(name: &str) -> Self {
-        let name = format!("waypost-load-{name}");
+        // Another measurement on this machine may run a server of the same name.
+        let here = fs::metadata("/proc/self/ns/net").map_or(0, |namespace| namespace.ino());
+        let name = format!("waypost-load-{here}-{name}");
         let root = Path::new("/sys/fs/cgroup");
         let make = |dir: PathBuf| fs::create_dir_all(&dir).is_ok().then_some(dir);
         let v1 = root.join("cpuacct").is_dir().then(|| make(root.join("cpuacct").join(&name))).flatten();
