@@ -100,4 +100,5 @@ case $1 in
   stop) postfix -c "$C" stop ;;
   reset) rm -rf "$Q" "$PEER_HOME/log"; conf; postfix -c "$C" check || true ;;
   flush) postqueue -c "$C" -f ;;
+  *) exit 1 ;;
 esac

@@ -3,6 +3,7 @@
 # VARIANT=default|cut|full  default: stored before it is passed on, and taken without proof of its sender, as Postfix does by itself;
 # cut: the same by cut-through; full: as setup leaves it, with keys, and with records in DNS.
 # cut-nohistory, cut-nosandbox: cut without the history, and without the restriction of the process: what these cost
+# signed: default, but an account's mail is signed with DKIM, by RSA and by Ed25519. The others sign nothing, as Postfix by itself does not.
 set -e
 . "$(dirname "$0")/full-dns.sh"
 W=${WAYPOST_BIN:?WAYPOST_BIN names the waypost binary} C=$PEER_HOME/waypost.toml D=$PEER_HOME/data
@@ -57,7 +58,10 @@ CONF
     *-nosandbox) printf '[sandbox]\nenabled = false\n' >>"$C" ;;
   esac
   if [ ! -f "$D/waypost.db" ]; then
-    w domain add example.test
+    case $VARIANT in
+      signed|full) w domain add example.test ;;
+      *) w domain add example.test --bare || w domain add example.test ;;   # a build without --bare makes no keys
+    esac
     w alias add me@example.test foo@sink.test
     w alias add slow@example.test foo@slow.test
     [ "$VARIANT" = full ] && w key add fwd.example.test
@@ -70,4 +74,5 @@ case $1 in
   stop) kill $(cat "$PIDFILE") ;;
   reset) rm -rf "$D" "$PEER_HOME/log" ;;
   flush) w queue retry --all ;;
+  list) w queue list --limit 50 ;;
 esac

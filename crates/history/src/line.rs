@@ -15,8 +15,8 @@ pub(crate) const LINE_MAX: usize = 32_768;
 /// Events that are written at once without waiting for more.
 const BATCH: usize = 4096;
 
-/// Maximum wait for more events.
-const BATCH_WAIT: Duration = Duration::from_millis(250);
+/// Maximum wait for more events. A query does not wait for it.
+const BATCH_WAIT: Duration = Duration::from_millis(500);
 
 /// The line.
 #[derive(Debug)]

@@ -24,6 +24,9 @@ use crate::totals::{Tally, forget_before};
 /// Batches between two looks at what is kept.
 const TRIM_EVERY: u32 = 32;
 
+/// A batch of fewer events means that the server is not busy.
+const QUIET: usize = 256;
+
 /// Pages that are given back to the file system at once.
 const VACUUM_PAGES: u32 = 256;
 
@@ -63,6 +66,8 @@ struct OpenFile {
     /// Mean size of an event.
     event_bytes: u64,
     has_new_part: bool,
+    /// Whether the memory for pages may have grown with a busy server.
+    is_grown: bool,
     flood: FloodGate,
 }
 
@@ -126,6 +131,7 @@ impl Writer {
                 // Nobody may be looking.
                 recorded.into_iter().for_each(|recorded| drop(self.shared.live.send(recorded)));
                 self.trim(now_ms);
+                self.shrink(batch.events.len());
             }
             Err(error) => {
                 if self.missing == 0 {
@@ -197,6 +203,18 @@ impl Writer {
             tracing::warn!(%error, "cannot remove old events from the history");
         }
     }
+
+    /// Gives memory back after the first batch of a quiet server.
+    fn shrink(&mut self, events: usize) {
+        let Some(file) = &mut self.file else { return };
+        let was_grown = std::mem::replace(&mut file.is_grown, events >= QUIET);
+        if was_grown
+            && !file.is_grown
+            && let Err(error) = file.db.execute_batch("PRAGMA shrink_memory")
+        {
+            tracing::debug!(%error, "the history keeps the memory of a busy time");
+        }
+    }
 }
 
 /// The event that says that the history was moved aside.
@@ -226,7 +244,8 @@ impl OpenFile {
         let part = parts(&db)?.into_iter().next();
         // Number 0 has no tables: the first event begins part 1.
         let part = part.unwrap_or(Part { n: 0, first_id: 1, last_id: 0, first_ms: 0, last_ms: 0 });
-        let mut file = Self { db, names, part, event_bytes: EVENT_BYTES, has_new_part: false, flood: FloodGate::default() };
+        let mut file =
+            Self { db, names, part, event_bytes: EVENT_BYTES, has_new_part: false, is_grown: false, flood: FloodGate::default() };
         file.measure()?;
         Ok(file)
     }

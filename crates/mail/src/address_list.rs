@@ -4,8 +4,6 @@
 //! senders and the rules for From never see different addresses; quotes, comments and routes are parsed completely.
 
 use std::fmt;
-use std::iter::Peekable;
-use std::str::Chars;
 
 use crate::address::{AddressError, LocalPart, Mailbox};
 use crate::domain::{Domain, DomainError};
@@ -135,76 +133,77 @@ enum Token {
     Special(char),
 }
 
-const SPECIALS: &str = "<>@,;:.";
+fn is_special(c: char) -> bool {
+    matches!(c, '<' | '>' | '@' | ',' | ';' | ':' | '.')
+}
 
 /// The tokens, and whether every comment ends.
 fn tokens(value: &str) -> (Vec<Token>, bool) {
     let mut tokens = Vec::new();
-    let mut chars = value.chars().peekable();
-    while let Some(c) = chars.next() {
-        match c {
-            ' ' | '\t' | '\r' | '\n' => {}
-            '(' => {
-                if !skip_comment(&mut chars) {
-                    return (tokens, false);
-                }
-            }
-            '"' => match delimited(&mut chars, '"') {
-                Some(inner) => tokens.push(Token::Quoted(inner)),
-                // A single quotation mark is a character of a name.
-                None => tokens.push(word('"', &mut chars)),
-            },
-            '[' => match delimited(&mut chars, ']') {
-                Some(inner) => tokens.push(Token::Literal(format!("[{inner}]"))),
-                None => tokens.push(word('[', &mut chars)),
-            },
-            c if SPECIALS.contains(c) => tokens.push(Token::Special(c)),
-            c => tokens.push(word(c, &mut chars)),
-        }
-    }
-    (tokens, true)
-}
-
-fn word(first: char, chars: &mut Peekable<Chars<'_>>) -> Token {
-    let mut word = String::from(first);
-    while let Some(c) = chars.next_if(|c| !c.is_ascii_whitespace() && !SPECIALS.contains(*c) && !"(\"[".contains(*c)) {
-        word.push(c);
-    }
-    Token::Word(word)
-}
-
-/// The text up to the mark, with quoted pairs resolved; consumes nothing if the mark is missing.
-fn delimited(chars: &mut Peekable<Chars<'_>>, end: char) -> Option<String> {
-    let mut ahead = chars.clone();
-    let mut inner = String::new();
+    let mut rest = value;
     loop {
-        match ahead.next()? {
-            '\\' => inner.push(ahead.next()?),
+        let mut chars = rest.chars();
+        let Some(c) = chars.next() else { return (tokens, true) };
+        let behind = chars.as_str();
+        rest = match c {
+            ' ' | '\t' | '\r' | '\n' => behind,
+            '(' => match behind_comment(behind) {
+                Some(behind) => behind,
+                None => return (tokens, false),
+            },
+            c if is_special(c) => {
+                tokens.push(Token::Special(c));
+                behind
+            }
+            c => {
+                let delimited = match c {
+                    '"' => delimited(behind, '"').map(|(inner, behind)| (Token::Quoted(inner), behind)),
+                    '[' => delimited(behind, ']').map(|(inner, behind)| (Token::Literal(format!("[{inner}]")), behind)),
+                    _ => None,
+                };
+                // A single quotation mark or bracket is a character of a name.
+                let (token, behind) = delimited.unwrap_or_else(|| word(rest));
+                tokens.push(token);
+                behind
+            }
+        };
+    }
+}
+
+/// The word at the start, of at least one character, and what is behind it.
+fn word(text: &str) -> (Token, &str) {
+    let ends = |c: char| c.is_ascii_whitespace() || is_special(c) || matches!(c, '(' | '"' | '[');
+    let end = text.char_indices().skip(1).find(|(_, c)| ends(*c)).map_or(text.len(), |(at, _)| at);
+    let (word, behind) = text.split_at_checked(end).unwrap_or((text, ""));
+    (Token::Word(word.to_owned()), behind)
+}
+
+/// The text up to the mark, with quoted pairs resolved, and what is behind the mark; `None` if that is missing.
+fn delimited(text: &str, end: char) -> Option<(String, &str)> {
+    let (mut chars, mut inner) = (text.chars(), String::new());
+    loop {
+        match chars.next()? {
+            '\\' => inner.push(chars.next()?),
             // Folding white space in a quoted string counts as the blank only.
             '\r' | '\n' => {}
-            c if c == end => break,
+            c if c == end => return Some((inner, chars.as_str())),
             c => inner.push(c),
         }
     }
-    *chars = ahead;
-    Some(inner)
 }
 
-/// Skips a comment after its opening parenthesis. Returns whether it ends.
-fn skip_comment(chars: &mut Peekable<Chars<'_>>) -> bool {
-    let mut depth = 1_u32;
-    while let Some(c) = chars.next() {
-        match c {
+/// What is behind a comment whose opening parenthesis has been read; `None` if it does not end.
+fn behind_comment(text: &str) -> Option<&str> {
+    let (mut chars, mut depth) = (text.chars(), 1_u32);
+    while depth > 0 {
+        match chars.next()? {
             '\\' => drop(chars.next()),
             '(' => depth += 1,
             ')' => depth -= 1,
             _ => {}
         }
-        if depth == 0 {
-            return true;
-        }
     }
-    false
+    Some(chars.as_str())
 }
 
 /// One member; `None` if it is empty, as the obsolete syntax allows.
@@ -236,7 +235,7 @@ fn text(tokens: &[Token]) -> String {
         match token {
             Token::Special(c) => text.push(*c),
             Token::Word(part) | Token::Literal(part) | Token::Quoted(part) => {
-                if text.ends_with(|c: char| !SPECIALS.contains(c)) || (text.ends_with('.') && text.contains(' ')) {
+                if text.ends_with(|c: char| !is_special(c)) || (text.ends_with('.') && text.contains(' ')) {
                     text.push(' ');
                 }
                 text.push_str(part);

@@ -54,12 +54,13 @@ impl BreakerKeys {
     pub fn of_host(host: &Domain, ip: &str, spf: &Domain, dkim: Option<&Domain>, is_own: bool) -> Self {
         let flow = if is_own { "own " } else { "" };
         let at = format!("{flow}{}", counted_at(host));
-        let mut keys = vec![
-            (ReplyScope::MxHost, format!("{flow}{host}").to_ascii_lowercase()),
-            (ReplyScope::Ip, format!("{at} {ip}")),
-            (ReplyScope::SpfDomain, format!("{at} {spf}").to_ascii_lowercase()),
-        ];
-        keys.extend(dkim.map(|dkim| (ReplyScope::DkimDomain, format!("{at} {dkim}").to_ascii_lowercase())));
+        let named = |scope, parts: [&str; 3]| (scope, parts.concat());
+        let mut keys = Vec::with_capacity(4);
+        keys.push(named(ReplyScope::MxHost, [flow, host.as_str(), ""]));
+        keys.push(named(ReplyScope::Ip, [&at, " ", ip]));
+        keys.push(named(ReplyScope::SpfDomain, [&at, " ", spf.as_str()]));
+        keys.extend(dkim.map(|dkim| named(ReplyScope::DkimDomain, [&at, " ", dkim.as_str()])));
+        keys.iter_mut().for_each(|(_, key)| key.make_ascii_lowercase());
         Self(keys)
     }
 }

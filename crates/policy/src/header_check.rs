@@ -16,7 +16,7 @@ const FIELDS_MAX: usize = 5000;
 /// Maximum size of a header section, in octets: Gmail accepts no larger one.
 const HEADER_MAX_BYTES: usize = 500 * 1024;
 
-/// Fields that may occur only once (RFC 5322 s.3.6). Readers differ in which of two they use, and a signature covers one.
+/// Fields that may occur only once (RFC 5322 s.3.6), From first. Readers differ in which of two they use, and a signature covers one.
 const ONLY_ONCE: [&str; 11] =
     ["From", "Sender", "Reply-To", "To", "Cc", "Bcc", "Message-ID", "In-Reply-To", "References", "Subject", "Date"];
 
@@ -50,23 +50,27 @@ pub fn check_header<'a>(content: &[u8], aliases: impl Iterator<Item = &'a Mailbo
 /// Refuses a header section that programs read differently. It is not repaired, since that would break signatures. Only a DSN
 /// `may_lack_from`.
 pub fn check_well_formed(front: &[u8], may_lack_from: bool) -> Result<(), Reply> {
-    let count = |name: &str| Fields::new(front).filter(|field| field.is(name)).count();
-    if count("From") == 0 && !may_lack_from {
+    let mut counts = ONLY_ONCE.map(|name| (name, 0_u32));
+    for field in Fields::new(front) {
+        counts.iter_mut().filter(|(name, _)| field.is(name)).for_each(|(_, count)| *count += 1);
+    }
+    let [(_, from), ..] = counts;
+    if from == 0 && !may_lack_from {
         return Err(missing_from(front));
     }
-    if let Some(name) = ONLY_ONCE.into_iter().find(|name| count(name) > 1) {
+    if let Some((name, _)) = counts.into_iter().find(|(_, count)| *count > 1) {
         return Err(Reply::new(550, (5, 6, 0), format!("the message has more than one {name} field")));
     }
+    let Some(line) = interrupted_at(front) else { return Ok(()) };
     // Some programs skip a line that is not a field and go on: they must not find another author, or results that this server would strip.
-    let hidden = ONLY_ONCE.into_iter().chain(["Authentication-Results"]).find(|name| is_after_end(front, name));
-    match (interrupted_at(front), hidden) {
-        (Some(line), Some(name)) => {
+    match ONLY_ONCE.into_iter().chain(["Authentication-Results"]).find(|name| is_after_end(front, name)) {
+        Some(name) => {
             let text = format!(
                 "line {line} of the header section is not a field, and a {name} field follows it, which not all programs would read"
             );
             Err(Reply::new(550, (5, 6, 0), text))
         }
-        _ => Ok(()),
+        None => Ok(()),
     }
 }
 

@@ -22,27 +22,56 @@ pub enum Writer {
 /// Fields that responders add, with any value.
 const OF_RESPONDERS: [&str; 3] = ["X-Autoreply", "X-Autorespond", "X-Autoresponder"];
 
+/// What the fields of a message say about its writer; of each, the first one with a value counts.
+#[derive(Debug, Default)]
+struct Marks {
+    /// The values, in lower case.
+    submitted: String,
+    precedence: String,
+    kind: String,
+    is_of_responder: bool,
+    is_of_list: bool,
+    is_answer: bool,
+}
+
+impl Marks {
+    fn of(front: &[u8]) -> Self {
+        let mut marks = Self::default();
+        for field in Fields::new(front) {
+            let value = || field.unfolded().to_ascii_lowercase();
+            if field.is("Auto-Submitted") && marks.submitted.is_empty() {
+                marks.submitted = value();
+            } else if field.is("Precedence") && marks.precedence.is_empty() {
+                marks.precedence = value();
+            } else if field.is("Content-Type") && marks.kind.is_empty() {
+                marks.kind = value();
+            }
+            marks.is_of_responder |= OF_RESPONDERS.iter().any(|name| field.is(name));
+            marks.is_of_list |= field.is("List-Id");
+            marks.is_answer |= field.is("In-Reply-To") || field.is("References");
+        }
+        marks
+    }
+}
+
 /// Classifies the writer of the message.
 pub fn classify_writer(reverse_path: &ReversePath, front: &[u8]) -> Writer {
-    let value = |name: &str| Fields::find_first(front, name).map(|field| field.unfolded().trim().to_ascii_lowercase());
-    let has = |name: &str| Fields::find_first(front, name).is_some();
-    let submitted = value("Auto-Submitted").unwrap_or_default();
-    let precedence = value("Precedence").unwrap_or_default();
-    if value("Content-Type").is_some_and(|kind| kind.starts_with("multipart/report")) {
+    let marks = Marks::of(front);
+    if marks.kind.starts_with("multipart/report") {
         return Writer::Server;
     }
     // Parameters and comments may follow the keyword.
     let is_submitted =
-        |word: &str| submitted.strip_prefix(word).is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '-'));
-    if is_submitted("auto-replied") || matches!(precedence.as_str(), "auto_reply" | "junk") || OF_RESPONDERS.iter().any(|name| has(name)) {
+        |word: &str| marks.submitted.strip_prefix(word).is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '-'));
+    if is_submitted("auto-replied") || matches!(marks.precedence.as_str(), "auto_reply" | "junk") || marks.is_of_responder {
         return Writer::Responder;
     }
-    if is_submitted("auto-generated") || matches!(precedence.as_str(), "bulk" | "list") || has("List-Id") {
+    if is_submitted("auto-generated") || matches!(marks.precedence.as_str(), "bulk" | "list") || marks.is_of_list {
         return Writer::List;
     }
     match reverse_path {
         ReversePath::Null => Writer::Responder,
-        ReversePath::Mailbox(_) if has("In-Reply-To") || has("References") => Writer::Answerer,
+        ReversePath::Mailbox(_) if marks.is_answer => Writer::Answerer,
         ReversePath::Mailbox(_) => Writer::Person,
     }
 }

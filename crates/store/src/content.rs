@@ -1,9 +1,9 @@
 //! A message's unchanged content: in memory if it is small, in a file of its own if it is large.
 //!
 //! Invariant: memory per message is bounded by [`ROW_MAX_BYTES`], unless the caller counts more ([`Spool::in_memory_up_to`]); a file and its directory
-//! are synced before a row can name it. The front of large content stays in memory, so that its header section can be read.
+//! are synced before a row can name it. The front of large content stays in memory while it is handled, so that its header section can be read.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -11,6 +11,7 @@ use mail::QueueId;
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use crate::directory_sync::DirectorySync;
 use crate::error::StoreError;
 use crate::room::Room;
 
@@ -96,6 +97,39 @@ impl Content {
     }
 }
 
+/// Where large content goes.
+#[derive(Debug, Clone)]
+pub(crate) struct ContentFiles {
+    pub directory: Arc<PathBuf>,
+    pub room: Arc<Room>,
+    pub sync: Arc<DirectorySync>,
+}
+
+impl ContentFiles {
+    pub fn new(directory: Arc<PathBuf>, room: Arc<Room>) -> Self {
+        let sync = Arc::new(DirectorySync::new(directory.as_ref().clone()));
+        Self { directory, room, sync }
+    }
+
+    /// Puts content that is in memory into a file, for a row that names it: it is synced when this returns. The front is left out. Blocks.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] if a file would take room that deliveries of queued mail need.
+    pub fn write(&self, content: &Content) -> Result<Content, StoreError> {
+        let bytes = &content.front;
+        self.room.for_file(bytes.len() as u64)?;
+        let path = self.directory.join(content.id.to_string());
+        let mut file = std::fs::File::create_new(&path)?;
+        let synced = std::io::Write::write_all(&mut file, bytes).and_then(|()| file.sync_all()).and_then(|()| self.sync.sync());
+        if let Err(error) = synced {
+            // If this fails the file is an orphan, which the next start moves to `content/orphans`.
+            let _ = std::fs::remove_file(&path);
+            return Err(error.into());
+        }
+        Ok(Content::in_file(content.id, (content.size_bytes, Some(crc32fast::hash(bytes))), Bytes::new(), path))
+    }
+}
+
 /// Content being read.
 #[derive(Debug)]
 pub struct ContentReader {
@@ -121,8 +155,7 @@ impl ContentReader {
 #[derive(Debug)]
 pub struct Spool {
     id: QueueId,
-    directory: Arc<PathBuf>,
-    room: Arc<Room>,
+    files: ContentFiles,
     front: BytesMut,
     /// Content of more octets than this goes to a file.
     memory_max_bytes: usize,
@@ -140,8 +173,8 @@ struct LargeFile {
 }
 
 impl Spool {
-    pub(crate) fn new(id: QueueId, directory: Arc<PathBuf>, room: Arc<Room>) -> Self {
-        Self { id, directory, room, front: BytesMut::new(), memory_max_bytes: ROW_MAX_BYTES, large: None }
+    pub(crate) fn new(id: QueueId, files: ContentFiles) -> Self {
+        Self { id, files, front: BytesMut::new(), memory_max_bytes: ROW_MAX_BYTES, large: None }
     }
 
     /// Keeps content of at most this many octets in memory: [`Store::commit`](crate::Store::commit) puts it into a file if a row must name it. The
@@ -182,8 +215,8 @@ impl Spool {
         let large = match &mut self.large {
             Some(large) => large,
             none => {
-                self.room.for_file(ROW_MAX_BYTES as u64)?;
-                let path = self.directory.join(self.id.to_string());
+                self.files.room.for_file(ROW_MAX_BYTES as u64)?;
+                let path = self.files.directory.join(self.id.to_string());
                 let file = File::create_new(&path).await?;
                 let size_bytes = self.front.len() as u64;
                 let front = BytesMut::from(self.front.get(..ROW_MAX_BYTES).unwrap_or(&self.front));
@@ -197,7 +230,7 @@ impl Spool {
         large.crc.update(bytes);
         large.size_bytes += bytes.len() as u64;
         if large.pending.len() >= CHUNK_BYTES {
-            self.room.for_file(large.pending.len() as u64)?;
+            self.files.room.for_file(large.pending.len() as u64)?;
             large.file.write_all(&large.pending).await?;
             large.pending.clear();
         }
@@ -213,7 +246,8 @@ impl Spool {
         large.file.write_all(&large.pending).await?;
         large.file.flush().await?;
         large.file.sync_all().await?;
-        sync_directory(&self.directory).await?;
+        let sync = self.files.sync.clone();
+        tokio::task::spawn_blocking(move || sync.sync()).await.map_err(|_| StoreError::Closed)??;
         large.finished = true;
         let crc = large.crc.clone().finalize();
         Ok(Content::in_file(self.id, (large.size_bytes, Some(crc)), front, large.path.clone()))
@@ -229,18 +263,17 @@ impl Drop for LargeFile {
     }
 }
 
-async fn sync_directory(path: &Path) -> Result<(), StoreError> {
-    let directory = File::open(path).await?;
-    directory.sync_all().await?;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
+
+    fn files(directory: &Path) -> ContentFiles {
+        ContentFiles::new(Arc::new(directory.to_owned()), Arc::new(Room::open(directory).unwrap()))
+    }
 
     async fn spooled(directory: &Path, size: usize) -> Content {
-        let mut spool = Spool::new(QueueId(7), Arc::new(directory.to_owned()), Arc::new(Room::open(directory).unwrap()));
+        let mut spool = Spool::new(QueueId(7), files(directory));
         for piece in vec![b'x'; size].chunks(1000) {
             spool.write(piece).await.unwrap();
         }
@@ -266,14 +299,22 @@ mod tests {
     #[tokio::test]
     async fn content_in_memory_leaves_nothing_on_disk_until_it_must() {
         let dir = tempfile::tempdir().unwrap();
-        let room = Arc::new(Room::open(dir.path()).unwrap());
-        let spool = || Spool::new(QueueId(9), Arc::new(dir.path().to_owned()), room.clone()).in_memory_up_to(1 << 20);
+        let files = files(dir.path());
+        let spool = || Spool::new(QueueId(9), files.clone()).in_memory_up_to(1 << 20);
         let file = dir.path().join(QueueId(9).to_string());
         let octets: Vec<u8> = (0..(1 << 20)).map(|n| b'a' + u8::try_from(n % 23).unwrap()).collect();
         let mut kept = spool();
         kept.write(&octets).await.unwrap();
         let kept = kept.finish().await.unwrap();
         assert!(kept.lacks_file() && !file.exists() && kept.front() == &octets);
+        let written = files.write(&kept).unwrap();
+        assert_eq!((written.front().len(), written.size_bytes(), written.lacks_file()), (0, 1 << 20, false));
+        written.verify_file().unwrap();
+        assert_eq!(std::fs::read(&file).unwrap(), octets);
+        assert!(files.write(&kept).is_err(), "a file is never written over");
+        std::fs::write(&file, octets.get(1..).unwrap()).unwrap();
+        assert!(written.verify_file().is_err());
+        std::fs::remove_file(&file).unwrap();
         for (left_at, rest) in [(300_000, true), (1 << 20, false), (ROW_MAX_BYTES, true)] {
             let mut spilled = spool();
             spilled.write(octets.get(..left_at).unwrap()).await.unwrap();
@@ -294,7 +335,7 @@ mod tests {
     #[tokio::test]
     async fn an_abandoned_spool_leaves_no_file() {
         let dir = tempfile::tempdir().unwrap();
-        let mut spool = Spool::new(QueueId(8), Arc::new(dir.path().to_owned()), Arc::new(Room::open(dir.path()).unwrap()));
+        let mut spool = Spool::new(QueueId(8), files(dir.path()));
         spool.write(&vec![b'x'; ROW_MAX_BYTES * 2]).await.unwrap();
         drop(spool);
         assert!(!dir.path().join(QueueId(8).to_string()).exists());

@@ -3,7 +3,7 @@
 //! Invariant: one process at a time owns the data directory (an exclusive lock on its file `lock`), so that no two processes
 //! deliver the same mail.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::batches::{BatchCounts, Batches};
 use crate::checkpoint::run_checkpoints;
-use crate::content::{Content, Spool};
+use crate::content::{Content, ContentFiles, Spool};
 use crate::data_dir::{self, DataDir, Swept};
 use crate::error::StoreError;
 use crate::journal::Journal;
@@ -39,8 +39,7 @@ pub(crate) type Query = Box<dyn FnOnce(&Connection) + Send>;
 pub struct Store {
     writes: mpsc::Sender<WriteJob>,
     reads: mpsc::Sender<Query>,
-    content: Arc<PathBuf>,
-    room: Arc<Room>,
+    files: ContentFiles,
     batches: Arc<Batches>,
     pub(crate) load: KnownLoad,
     threads: Threads,
@@ -122,6 +121,7 @@ impl Store {
             journal,
             lock: directory.lock,
             fails_next: false,
+            log_grew: true,
         };
         let (writer, checkpoints) = match disk {
             Some(disk) => {
@@ -136,7 +136,8 @@ impl Store {
             }
         };
         let owner = Owner { stop, writer, checkpoints };
-        Ok(Self { writes, reads, content, room, batches, load: KnownLoad::default(), threads, owner: Arc::new(owner) })
+        let files = ContentFiles::new(content, room);
+        Ok(Self { writes, reads, files, batches, load: KnownLoad::default(), threads, owner: Arc::new(owner) })
     }
 
     /// Waits until a thread of the store panics, and returns its name. Nothing can be acknowledged from then on: the process must restart.
@@ -151,13 +152,13 @@ impl Store {
     /// If the directory or the database cannot be read, or a file cannot be moved.
     pub async fn sweep_orphans(&self, now_ms: i64) -> Result<Swept, StoreError> {
         self.move_journal().await?;
-        let content = self.content.clone();
+        let content = self.files.directory.clone();
         self.read(move |db| data_dir::sweep(db, &content, now_ms)).await
     }
 
     /// Returns a spool for content that arrives in pieces.
     pub fn spool(&self, id: QueueId) -> Spool {
-        Spool::new(id, self.content.clone(), self.room.clone())
+        Spool::new(id, self.files.clone())
     }
 
     /// Stores complete content. If it is large it is in a file, synced, when this returns.
@@ -170,17 +171,23 @@ impl Store {
         spool.finish().await
     }
 
+    /// Puts content that is in memory into a file, synced.
+    pub(crate) async fn put_in_file(&self, content: Content) -> Result<Content, StoreError> {
+        let files = self.files.clone();
+        tokio::task::spawn_blocking(move || files.write(&content)).await.map_err(|_| StoreError::Closed)?
+    }
+
     /// Checks that there is room for one more message, so that it can be refused before its content is sent.
     ///
     /// # Errors
     /// [`StoreError::Full`] if there is none.
     pub fn has_room(&self) -> Result<(), StoreError> {
-        self.room.for_rows(0)
+        self.files.room.for_rows(0)
     }
 
     /// Whether new mail will soon be refused for lack of room on the disk.
     pub fn is_short_of_room(&self) -> bool {
-        self.room.is_short()
+        self.files.room.is_short()
     }
 
     /// Returns the writer's transactions since the store was opened.
@@ -190,7 +197,7 @@ impl Store {
 
     /// Returns the free and the total octets of the disk; `None` if the system does not say.
     pub fn disk_bytes(&self) -> Option<[u64; 2]> {
-        self.room.disk_bytes()
+        self.files.room.disk_bytes()
     }
 
     /// Returns a message's content after checking its CRC-32.
@@ -199,7 +206,7 @@ impl Store {
     /// [`StoreError::Corrupt`] if it is missing, of another size, or damaged.
     pub async fn content(&self, message: QueueId) -> Result<Content, StoreError> {
         let read = || {
-            let directory = self.content.clone();
+            let directory = self.files.directory.clone();
             self.read(move |db| sqlite::load_content(db, &directory, message))
         };
         let content = match read().await {

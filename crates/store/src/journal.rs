@@ -53,6 +53,8 @@ pub(crate) struct Journal {
     pending_max_bytes: u64,
     /// Since when something has been pending, or the last move that failed.
     since: Option<Instant>,
+    /// No message and no content in the database has a higher ID: what arrives need not be looked up there.
+    highest: QueueId,
 }
 
 impl Journal {
@@ -64,9 +66,17 @@ impl Journal {
         let path = data.join(JOURNAL);
         let file = JournalFile::open(&path, room.journal_bytes())?;
         let pending_max_bytes = PENDING_MAX_BYTES.min(room.journal_bytes() / 4);
-        let mut journal = Self { path, content, file, pending: Pending::default(), pending_max_bytes, since: None };
+        let highest = QueueId(i64::MAX);
+        let mut journal = Self { path, content, file, pending: Pending::default(), pending_max_bytes, since: None, highest };
         journal.replay(db)?;
+        journal.note_highest(db);
         Ok(journal)
+    }
+
+    /// Notes the highest ID in the database; to be called after each of its transactions that may add messages.
+    pub fn note_highest(&mut self, db: &Connection) {
+        // Every ID is looked up then.
+        self.highest = sqlite::highest_id(db).unwrap_or(QueueId(i64::MAX));
     }
 
     fn replay(&mut self, db: &Connection) -> Result<(), StoreError> {
@@ -110,7 +120,11 @@ impl Journal {
     /// # Errors
     /// If the database cannot be read.
     pub fn takes(&self, db: &Connection, operation: &Operation) -> Result<bool, StoreError> {
-        let may_arrive = |messages: &[NewMessage]| Ok::<_, StoreError>(!self.has_any(messages) && !sqlite::has_any(db, messages)?);
+        let is_above = |new: &NewMessage| new.message.id.min(new.content.id) > self.highest;
+        let may_arrive = |messages: &[NewMessage]| {
+            let is_new = || Ok::<_, StoreError>(messages.iter().all(is_above) || !sqlite::has_any(db, messages)?);
+            Ok::<_, StoreError>(!self.has_any(messages) && is_new()?)
+        };
         match operation {
             _ if self.file.is_none() => Ok(false),
             Operation::Enqueue { messages, .. } => {
@@ -205,6 +219,7 @@ impl Journal {
         let (salt, files) = moved.inspect_err(|_| file.close())?;
         file.restart(salt);
         self.pending.clear();
+        self.note_highest(db);
         Ok(files)
     }
 }

@@ -12,6 +12,7 @@ pub mod content;
 mod daily;
 mod data_dir;
 mod directory_handle;
+mod directory_sync;
 mod door;
 mod door_handle;
 mod error;

@@ -46,7 +46,7 @@ impl Store {
             let shared = files.iter().find(|content| content.id == new.content.id).cloned();
             new.content = match shared {
                 Some(content) => content,
-                None => match self.put(new.content.id, new.content.front()).await {
+                None => match self.put_in_file(new.content.clone()).await {
                     Ok(content) => {
                         files.push(content.clone());
                         content

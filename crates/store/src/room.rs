@@ -6,6 +6,8 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use nix::fcntl::posix_fallocate;
 use nix::sys::statvfs::statvfs;
@@ -24,6 +26,9 @@ const RESERVE_PART: u64 = 2;
 /// The file of the journal is the floor divided by this: what it holds must fit into SQLite's log.
 const JOURNAL_PART: u64 = 2;
 
+/// Time for which a measurement of the free space counts; what new mail takes meanwhile is subtracted from it.
+const MEASURED_FOR: Duration = Duration::from_millis(20);
+
 /// The name of the reserve file.
 const RESERVE: &str = "reserve";
 
@@ -34,6 +39,8 @@ pub(crate) struct Room {
     floor_bytes: u64,
     /// Unused octets of the database: it never shrinks, and new rows go there first.
     unused_bytes: AtomicU64,
+    /// When the free space was measured, and what is left of it.
+    measured: Mutex<Option<(Instant, u64)>>,
 }
 
 impl Room {
@@ -41,7 +48,7 @@ impl Room {
     pub fn open(data: &Path) -> Result<Self, StoreError> {
         let disk = statvfs(data).map_err(std::io::Error::from)?;
         let floor_bytes = (disk.blocks() * disk.fragment_size() / FLOOR_PART).min(FLOOR_MAX_BYTES);
-        let room = Self { data: data.to_owned(), floor_bytes, unused_bytes: AtomicU64::new(0) };
+        let room = Self { data: data.to_owned(), floor_bytes, unused_bytes: AtomicU64::new(0), measured: Mutex::default() };
         room.keep_reserve();
         Ok(room)
     }
@@ -57,9 +64,22 @@ impl Room {
         statvfs(&self.data).map_or(u64::MAX, |disk| disk.blocks_available() * disk.fragment_size())
     }
 
+    /// Subtracts octets from the free ones if `fits` says that they may be taken, and returns what it says.
+    #[allow(clippy::disallowed_methods)] // the age of a measurement, which no outcome depends on
+    fn take(&self, bytes: u64, fits: impl FnOnce(u64) -> bool) -> bool {
+        let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, free) = match *measured {
+            Some((at, free)) if at.elapsed() < MEASURED_FOR => (at, free),
+            _ => (Instant::now(), self.free_bytes()),
+        };
+        let fits = fits(free);
+        *measured = Some((at, if fits { free.saturating_sub(bytes) } else { free }));
+        fits
+    }
+
     /// Returns whether new mail will soon be refused; the log is then kept short.
     pub fn is_short(&self) -> bool {
-        self.free_bytes() < 2 * self.floor_bytes
+        self.take(0, |free| free < 2 * self.floor_bytes)
     }
 
     /// Maximum length of the log while room is short, in octets.
@@ -96,10 +116,11 @@ impl Room {
     /// Unused octets of the database count as room, since the database never shrinks: a disk that was full once would stay full otherwise;
     /// half of the floor must be free in any case.
     fn for_both(&self, at_once: u64, in_all: u64) -> Result<(), StoreError> {
-        let free = self.free_bytes();
-        let all = free.saturating_add(self.unused_bytes.load(Ordering::Relaxed));
-        let fits = free >= (self.floor_bytes / 2).saturating_add(at_once) && all >= self.floor_bytes.saturating_add(in_all);
-        if fits { Ok(()) } else { Err(StoreError::Full) }
+        let fits = |free: u64| {
+            let all = free.saturating_add(self.unused_bytes.load(Ordering::Relaxed));
+            free >= (self.floor_bytes / 2).saturating_add(at_once) && all >= self.floor_bytes.saturating_add(in_all)
+        };
+        if self.take(at_once, fits) { Ok(()) } else { Err(StoreError::Full) }
     }
 
     /// Deletes the reserve file if the disk is nearly full, and creates it again when there is room.

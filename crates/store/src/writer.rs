@@ -52,6 +52,8 @@ pub(crate) struct Writer {
     pub lock: File,
     /// Set by a simulated disk: the next commit fails.
     pub fails_next: bool,
+    /// The database was written since its log was last looked at.
+    pub log_grew: bool,
 }
 
 /// Whether an operation may wait for others: it only says that recipients are done.
@@ -146,13 +148,7 @@ impl Writer {
 
     /// Refuses new mail if the disk has no room for it.
     fn refuse_without_room(&self, jobs: &mut Vec<WriteJob>) {
-        let mut bytes = 0;
-        let has_no_room = |job: &mut WriteJob| {
-            let Some(more) = new_bytes(&job.operation) else { return false };
-            let refused = self.room.for_rows(bytes + more).is_err();
-            bytes += if refused { 0 } else { more };
-            refused
-        };
+        let has_no_room = |job: &mut WriteJob| new_bytes(&job.operation).is_some_and(|bytes| self.room.for_rows(bytes).is_err());
         let refused: Vec<WriteJob> = jobs.extract_if(.., has_no_room).collect();
         if !refused.is_empty() {
             tracing::warn!(messages = refused.len(), "the disk has no room for new mail; queued mail is still delivered");
@@ -161,13 +157,9 @@ impl Writer {
     }
 
     /// Takes the operations that the journal takes. One that it does not take fails in the database, or works there.
-    fn extract_for_journal(&mut self, jobs: &mut Vec<WriteJob>) -> Vec<WriteJob> {
-        // One read transaction for all look-ups.
-        let _ = self.db.execute_batch("BEGIN");
+    fn extract_for_journal(&self, jobs: &mut Vec<WriteJob>) -> Vec<WriteJob> {
         let takes = |job: &mut WriteJob| self.journal.takes(&self.db, &job.operation).unwrap_or(false);
-        let taken = jobs.extract_if(.., takes).collect();
-        let _ = self.db.execute_batch("COMMIT");
-        taken
+        jobs.extract_if(.., takes).collect()
     }
 
     /// Appends operations to the journal as one batch, as many as fit. Returns an operation that will never fit.
@@ -209,6 +201,7 @@ impl Writer {
     }
 
     fn move_journal(&mut self) -> Result<(), StoreError> {
+        self.log_grew = true;
         let files = self.journal.move_to(&self.db)?;
         self.remove_files(&files);
         Ok(())
@@ -226,6 +219,8 @@ impl Writer {
             // Nothing was committed and no outcome was sent: run it again, so that only the one operation fails.
             outcome = self.transact(jobs, Guarded::All);
         }
+        self.log_grew = true;
+        self.journal.note_highest(&self.db);
         match outcome {
             Ok(applied) => {
                 for (job, result) in jobs.drain(..).zip(applied) {
@@ -263,8 +258,8 @@ impl Writer {
         }
     }
 
-    fn bound_log(&self) {
-        if std::fs::metadata(&self.log).is_ok_and(|m| m.len() > LOG_MAX_BYTES) {
+    fn bound_log(&mut self) {
+        if std::mem::take(&mut self.log_grew) && std::fs::metadata(&self.log).is_ok_and(|m| m.len() > LOG_MAX_BYTES) {
             let _ = self.db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
         }
         if self.room.is_short() {

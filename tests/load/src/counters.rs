@@ -6,6 +6,7 @@
 //! the server's own file system was given, a final sync included.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -28,7 +29,9 @@ pub struct Group {
 impl Group {
     /// Makes the group of this name.
     pub fn new(name: &str) -> Self {
-        let name = format!("waypost-load-{name}");
+        // Another measurement on this machine may run a server of the same name.
+        let here = fs::metadata("/proc/self/ns/net").map_or(0, |namespace| namespace.ino());
+        let name = format!("waypost-load-{here}-{name}");
         let root = Path::new("/sys/fs/cgroup");
         let make = |dir: PathBuf| fs::create_dir_all(&dir).is_ok().then_some(dir);
         let v1 = root.join("cpuacct").is_dir().then(|| make(root.join("cpuacct").join(&name))).flatten();
@@ -82,6 +85,15 @@ impl Group {
         let of = |pid: &u32| -> Option<f64> {
             let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
             text.lines().find_map(|line| line.strip_prefix("Pss:"))?.split_whitespace().next()?.parse().ok()
+        };
+        (self.processes().iter().filter_map(of).sum::<f64>() + 0.0) / 1024.0
+    }
+
+    /// The most memory that each of its processes has had, in MiB, summed: pages that they share count for each.
+    pub fn peak_mib(&self) -> f64 {
+        let of = |pid: &u32| -> Option<f64> {
+            let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+            text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.split_whitespace().next()?.parse().ok()
         };
         (self.processes().iter().filter_map(of).sum::<f64>() + 0.0) / 1024.0
     }

@@ -1,6 +1,6 @@
 //! A server under test: its script in benches/peers, its control group, its folder.
 //!
-//! A script gets the commands `start`, `stop`, `reset`, `flush` and `version`, and in its environment where to listen, where to deliver, and which files are
+//! A script gets the commands `start`, `stop`, `reset`, `flush`, `list` and `version`, and in its environment where to listen, where to deliver, and which files are
 //! its own (docs/benchmarks.md). Invariant: what `stop` leaves running is killed, and nothing outside of the server's group is.
 
 use std::fs::File;
@@ -170,6 +170,15 @@ impl Peer {
         }
         self.start(world)?;
         Ok(())
+    }
+
+    /// Prints the first page of its queue; returns how long that took, at best of five, or nothing where its script cannot.
+    pub fn list(&self) -> Option<Duration> {
+        let timed = || {
+            let began = Instant::now();
+            self.call("list", false).ok().map(|()| began.elapsed())
+        };
+        (0..5).filter_map(|_| timed()).min()
     }
 
     /// Makes all queued mail due.

@@ -118,6 +118,8 @@ fn make_certificate(certificate: &Path, key: &Path) -> Result<()> {
 
 fn name_server(dir: &Path) -> Result<Child> {
     let shown = dir.display();
+    // An earlier run was killed, and in this namespace another process has its number: knotd would not start.
+    let _ = fs::remove_file(dir.join("knot.pid"));
     fs::write(dir.join("root.zone"), ZONE)?;
     let configuration = format!(
         "server:\n  rundir: \"{shown}\"\n  listen: {DNS}@53\n  udp-workers: 1\n  tcp-workers: 1\n  background-workers: 1\n\
@@ -126,6 +128,8 @@ fn name_server(dir: &Path) -> Result<Child> {
     );
     fs::write(dir.join("knot.conf"), configuration)?;
     let log = fs::File::create(dir.join("log"))?;
+    // One that was killed leaves its number, and in a new namespace another process may have it.
+    let _ = fs::remove_file(dir.join("knot.pid"));
     let mut command = Command::new("knotd");
     command.arg("-c").arg(dir.join("knot.conf")).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     let knot = command.spawn().context("knotd (Debian's package knot) cannot be run")?;

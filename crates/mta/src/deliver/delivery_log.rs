@@ -105,7 +105,8 @@ impl LogLine {
 pub(crate) fn delivered(shared: &Shared, tried: Tried<'_>, delivered: &Delivered) {
     let (kind, message, line) = (EventKind::Delivered, tried.message, LogLine::new(shared, tried.recipient));
     let host_reply = delivered.reply.to_string();
-    let reply = line.hidden.as_ref().map_or(host_reply.clone(), |(local, masked)| replaced(&host_reply, local, masked));
+    let masked = line.hidden.as_ref().map(|(local, masked)| replaced(&host_reply, local, masked));
+    let reply = masked.as_ref().unwrap_or(&host_reply);
     let age_ms = shared.clock.now_ms() - message.arrived_ms;
     tracing::info!(id = %message.id, to = %line.to, alias = line.alias, host = %delivered.host, tls = delivered.tls, verified = delivered.verified, %reply, age_ms, "{}", kind.words());
     shared.events.record_with(|| accepted_event(shared, kind, &tried, delivered, &host_reply));

@@ -82,7 +82,7 @@ pub(crate) struct ArrivingContent {
 }
 
 impl ArrivingContent {
-    /// Keeps it in memory as long as there is room, since it will probably not be queued.
+    /// Keeps it in memory as long as there is room: it is checked, signed and delivered from there. It goes to a file with its commit, if it has one.
     #[must_use]
     pub fn staying_in_memory(mut self) -> Self {
         self.spool = self.spool.in_memory_up_to(LARGE_MAX_BYTES);

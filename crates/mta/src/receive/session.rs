@@ -296,22 +296,12 @@ impl SessionDriver {
         }
         let id = QueueId::next(self.inbound.shared.clock.now_ms(), random_u32());
         let all_bytes = usize::try_from(self.inbound.shared.settings.load().limits.content_memory_bytes).unwrap_or(usize::MAX);
-        self.spool = self.inbound.arriving.open(self.who, all_bytes, || self.inbound.shared.store.spool(id)).await;
+        let arriving = self.inbound.arriving.open(self.who, all_bytes, || self.inbound.shared.store.spool(id)).await;
+        self.spool = arriving.map(ArrivingContent::staying_in_memory);
         if self.spool.is_none() {
             return self.refuse_content(too_much_content());
         }
-        if self.is_for_cut_through() {
-            self.spool = self.spool.take().map(ArrivingContent::staying_in_memory);
-        }
         self.session.accept_data();
-    }
-
-    /// Whether the message is probably handed to its targets, so that nothing of it need be on disk.
-    fn is_for_cut_through(&self) -> bool {
-        let is_alias = |accepted: &AcceptedRecipient| matches!(accepted, AcceptedRecipient::Alias { .. });
-        self.session.identity().is_none()
-            && self.inbound.shared.settings.load().forward.cut_through
-            && self.session.recipients().all(is_alias)
     }
 
     async fn content(&mut self, bytes: &[u8]) {

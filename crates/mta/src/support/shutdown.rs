@@ -4,23 +4,31 @@
 //! message holds a [`Hold`] until the outcome is on disk or sent.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// The state of the shutdown, and the work that must not be interrupted. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct Closing {
     closes: Arc<watch::Sender<bool>>,
-    held: Arc<watch::Sender<usize>>,
+    held: Arc<HeldWork>,
+}
+
+/// Counts the work under way.
+#[derive(Debug, Default)]
+struct HeldWork {
+    count: AtomicUsize,
+    none_left: Notify,
 }
 
 /// Keeps the process alive until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Hold(Arc<watch::Sender<usize>>);
+pub(crate) struct Hold(Arc<HeldWork>);
 
 impl Default for Closing {
     fn default() -> Self {
-        Self { closes: Arc::new(watch::Sender::new(false)), held: Arc::new(watch::Sender::new(0)) }
+        Self { closes: Arc::new(watch::Sender::new(false)), held: Arc::default() }
     }
 }
 
@@ -48,24 +56,33 @@ impl Closing {
 
     /// Registers work that must not be interrupted.
     pub fn hold(&self) -> Hold {
-        self.held.send_modify(|held| *held += 1);
+        self.held.count.fetch_add(1, Ordering::SeqCst);
         Hold(self.held.clone())
     }
 
     /// The number of [`Hold`]s.
     pub fn held(&self) -> usize {
-        *self.held.borrow()
+        self.held.count.load(Ordering::SeqCst)
     }
 
     /// Waits until no [`Hold`] is left.
     pub async fn idle(&self) {
-        let _ = self.held.subscribe().wait_for(|held| *held == 0).await;
+        loop {
+            // Made before the count is read, so that no end is missed.
+            let none_left = self.held.none_left.notified();
+            if self.held() == 0 {
+                return;
+            }
+            none_left.await;
+        }
     }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.0.send_modify(|held| *held = held.saturating_sub(1));
+        if self.0.count.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.none_left.notify_waiters();
+        }
     }
 }
 

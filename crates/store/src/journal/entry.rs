@@ -137,6 +137,8 @@ fn write(facts: &EntryFacts, messages: &[NewMessage], out: &mut Vec<u8>) {
     if let Some(place) = out.get_mut(start..start + 4) {
         place.copy_from_slice(&length.to_le_bytes());
     }
+    let in_memory = |new: &NewMessage| if new.content.file.is_none() { new.content.front().len() } else { 0 };
+    out.reserve(messages.iter().map(|new| new.message.prefix.len() + in_memory(new)).sum());
     for (place, new) in messages.iter().enumerate() {
         out.extend_from_slice(&new.message.prefix);
         let is_first = !messages.iter().take(place).any(|earlier| earlier.content.id == new.content.id);

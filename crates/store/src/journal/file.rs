@@ -32,7 +32,7 @@ const BATCH_BYTES: usize = 4 << 20;
 const SCAN_BYTES: usize = 64 << 10;
 
 /// Memory for a batch that is kept for the next one, in octets.
-const KEPT_BYTES: usize = 256 << 10;
+const KEPT_BYTES: usize = 1 << 20;
 
 /// The file, open for appending.
 #[derive(Debug)]

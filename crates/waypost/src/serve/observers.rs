@@ -47,7 +47,7 @@ impl Observers {
     pub async fn start(config: &Config, clock: &Clock) -> Result<(Self, PendingNotices)> {
         let settings = NoticeSettings::of(&config.file).map_err(|error| anyhow!(error))?;
         let (live, counted) = (LiveEvents::new(), Arc::new(Metrics::default()));
-        let (noticed, to_notice) = NoticeSink::new();
+        let (noticed, to_notice) = NoticeSink::new(settings.new_senders);
         let history = open_history(config, clock).await;
         let mut sinks: Vec<Arc<dyn EventSink>> = vec![counted.clone(), noticed, Arc::new(live.clone())];
         sinks.extend(history.clone().map(|history| Arc::new(history) as Arc<dyn EventSink>));

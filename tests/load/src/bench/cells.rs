@@ -108,7 +108,8 @@ impl GroupOfCells {
             Self::Forward => &["postfix", "waypost", "against", "waypost:cut", "against:cut"],
             Self::Idle => &["postfix:idle", "waypost", "against"],
             Self::Full => &["postfix-full", "waypost:full"],
-            Self::Submit | Self::Backlog | Self::Tarpit => &["postfix", "waypost", "against"],
+            Self::Submit => &["postfix", "waypost", "waypost:signed", "against"],
+            Self::Backlog | Self::Tarpit => &["postfix", "waypost", "against"],
         }
     }
 

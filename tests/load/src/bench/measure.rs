@@ -237,6 +237,7 @@ pub fn cell(bench: &Bench, peer: &Peer, sink: &Sink, cell: Cell, submits: bool) 
         ("disk_kib", each((after.device.bytes - before.device.bytes) as f64 / 1024.0)),
         ("memory_idle_mib", memory_idle),
         ("memory_mib", memory_end),
+        ("memory_peak_mib", peer.group.peak_mib()),
         ("tools_cpu_ms", each(own_cpu_s * 1e3)),
         ("other_cpu_cores", (others / (after.at - before.at).as_secs_f64()).max(0.0)),
     ]);

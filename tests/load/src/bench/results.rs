@@ -96,7 +96,7 @@ impl Column {
 }
 
 /// The figures that tables show.
-const COLUMNS: [Column; 16] = [
+const COLUMNS: [Column; 20] = [
     column("messages_s", "messages/s", "messages/s", 0),
     column("cpu_ms", "CPU ms", "ms CPU", 3),
     column("accept_p50_ms", "accept p50 ms", "ms p50", 1),
@@ -108,6 +108,10 @@ const COLUMNS: [Column; 16] = [
     column("held", "sessions held", "held", 0),
     column("session_kib", "KiB a session", "KiB a session", 1),
     column("restart_s", "restart s", "s to restart", 2),
+    column("memory_restarted_mib", "MiB after", "MiB after the restart", 1),
+    column("list_ms", "list ms", "ms for the first page", 0),
+    column("idle_accept_p99_ms", "p99 idle ms", "ms p99 idle", 1),
+    column("draining_accept_p99_ms", "p99 draining ms", "ms p99 draining", 1),
     column("drain_s", "drained/s", "drained/s", 0),
     column("drain_cpu_ms", "drain CPU ms", "ms CPU draining", 3),
     column("alone_p99_ms", "p99 alone ms", "ms p99 alone", 1),

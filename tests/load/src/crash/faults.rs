@@ -69,7 +69,12 @@ impl Fault {
     /// Detaches; returns whether a call failed.
     fn end(mut self) -> bool {
         let _ = Command::new("kill").args(["-INT", &self.strace.id().to_string()]).status();
-        let _ = self.strace.wait();
+        // It does not detach from a process whose first thread has ended while others stand still.
+        let ended = || self.strace.try_wait().is_ok_and(|status| status.is_some());
+        if crate::world::wait("strace to detach", Duration::from_secs(5), ended).is_err() {
+            let _ = self.strace.kill();
+            let _ = self.strace.wait();
+        }
         fs::read_to_string(&self.record).unwrap_or_default().contains("(INJECTED)")
     }
 }
@@ -187,7 +192,10 @@ pub fn with_cuts(campaigns: &Campaigns) -> Result<Vec<String>> {
 }
 
 /// The faults of a trial. A failed wake-up of the runtime (a write to an eventfd) or of a library stops more than any disk can, so then only mail counts.
-fn judged(trial: Trial, call: &str) -> Result<Vec<String>> {
+fn judged(mut trial: Trial, call: &str) -> Result<Vec<String>> {
+    // What such a fault leaves may be a server that no longer delivers, which only a new start ends.
+    trial.server.kill();
+    trial.server.start()?;
     let report = trial.judge()?;
     if call == "write" || call == "openat" {
         return Ok(report.verdict.faults().into_iter().map(|fault| format!("{}: {fault}", report.campaign)).collect());

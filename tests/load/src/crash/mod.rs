@@ -156,7 +156,7 @@ impl Campaigns<'_> {
             run,
             next: Arc::new(AtomicU64::new(1)),
             ledger: Arc::default(),
-            dice: Dice::new(self.options.seed),
+            dice: Dice::new(run),
             began: Instant::now(),
             blows: 0,
             no_progress: 0,

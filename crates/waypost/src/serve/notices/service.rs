@@ -39,22 +39,27 @@ const CERTIFICATES_EVERY_MS: i64 = 3_600_000;
 
 /// Takes events for notices.
 #[derive(Debug)]
-pub struct NoticeSink(mpsc::Sender<Arc<Event>>);
+pub struct NoticeSink {
+    events: mpsc::Sender<Arc<Event>>,
+    /// Whether accepted mail is looked at. The task is not woken for each message without need.
+    new_senders: bool,
+}
 
 impl EventSink for NoticeSink {
     fn record(&self, event: &Arc<Event>) {
         let is_mail = matches!(event.kind, EventKind::MessageAccepted | EventKind::MessageHandedOver);
-        if is_mail || of_event(event).is_some() {
-            let _ = self.0.try_send(event.clone());
+        let is_wanted = if is_mail { self.new_senders && event.login.is_none() } else { of_event(event).is_some() };
+        if is_wanted {
+            let _ = self.events.try_send(event.clone());
         }
     }
 }
 
 impl NoticeSink {
     /// A sink, and what [`Notices::start`] reads from it.
-    pub fn new() -> (Arc<Self>, mpsc::Receiver<Arc<Event>>) {
-        let (sender, receiver) = mpsc::channel(WAITING_MAX);
-        (Arc::new(Self(sender)), receiver)
+    pub fn new(new_senders: bool) -> (Arc<Self>, mpsc::Receiver<Arc<Event>>) {
+        let (events, receiver) = mpsc::channel(WAITING_MAX);
+        (Arc::new(Self { events, new_senders }), receiver)
     }
 }
 
@@ -188,9 +193,6 @@ impl Work {
     fn of_event(&self, event: &Event, kept: &mut Kept) -> Vec<Notice> {
         if !matches!(event.kind, EventKind::MessageAccepted | EventKind::MessageHandedOver) {
             return of_event(event).into_iter().collect();
-        }
-        if !self.channels.settings.new_senders || event.login.is_some() {
-            return Vec::new();
         }
         let directory = self.live.current();
         let seen = kept.senders.get_or_insert_with(|| {
