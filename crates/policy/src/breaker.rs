@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use mail::Domain;
 
 use crate::meaning::{Meaning, PauseRule, Reaction, ReplyScope, Severity};
+use crate::pace::Paces;
 use crate::replies::provider_of;
 
 pub use memory::BreakerMemory;
@@ -156,6 +157,7 @@ pub struct Breakers {
     tls_only: HashMap<String, i64>,
     /// Hosts that offer CHUNKING but do not know BDAT, and until when, Unix milliseconds.
     data_only: HashMap<String, i64>,
+    paces: Paces,
     openings: u64,
 }
 
@@ -173,6 +175,19 @@ impl Breakers {
         }
         let pass = Pass { keys, counted };
         if is_probe { Admission::Probe(pass) } else { Admission::Open(pass) }
+    }
+
+    /// Decides whether a delivery to this mailbox at this host may start: by its breaker, and by the pace of the host's provider.
+    pub fn check_target(&mut self, host: &Domain, target: &str, now_ms: i64) -> Admission {
+        let admission = self.check(BreakerKeys::of_target(target), now_ms);
+        let (Some(provider), Admission::Open(_) | Admission::Probe(_)) = (provider_of(host), &admission) else { return admission };
+        match (self.paces.take(provider, &target.to_ascii_lowercase(), now_ms), admission) {
+            (Some((until_ms, why)), Admission::Open(pass) | Admission::Probe(pass)) => {
+                self.on_nothing(pass, now_ms);
+                Admission::Wait { until_ms, why: format!("{} is paused: {why}", ReplyScope::Target) }
+            }
+            (_, admission) => admission,
+        }
     }
 
     /// Until when a delivery with these keys has to wait, and the reason; `None` if it may start. Counts nothing.

@@ -11,6 +11,7 @@ mod local;
 mod maildir;
 mod meaning;
 mod mta_sts;
+mod pace;
 mod recipient;
 mod remote;
 mod replies;

@@ -74,7 +74,7 @@ impl Breakers {
         let mut breakers = self.breakers();
         let (mut targets, mut wait, mut index) = (Vec::new(), Vec::new(), 0);
         while let Some(recipient) = job.claimed.recipients.get(index) {
-            match breakers.check(target_keys(&recipient.recipient.mailbox), now_ms) {
+            match breakers.check_target(host, &recipient.recipient.mailbox.to_string(), now_ms) {
                 Admission::Open(pass) | Admission::Probe(pass) => {
                     targets.push(pass);
                     index += 1;
