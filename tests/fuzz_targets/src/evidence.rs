@@ -19,7 +19,8 @@ pub fn spf_evaluations(data: &[u8]) {
     let data = &data[..data.len().min(INPUT_MAX_BYTES)];
     let records: Vec<Vec<u8>> = data.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
     let all = String::from_utf8_lossy(data).into_owned();
-    let input = Input { client: CLIENT.parse().expect("an address"), hello: "mx.sender.test", reverse_path: None, recipients: &[], message: b"" };
+    let input =
+        Input { client: CLIENT.parse().expect("an address"), hello: "mx.sender.test", reverse_path: None, recipients: &[], message: b"" };
     let (check, terms) = with_texts(records, async |dns| dns.explain_spf(&input, "ada", "sender.test").await);
     assert!(check.result != SpfResult::Pass || !terms.is_empty(), "pass without a term");
     for term in terms {
@@ -33,8 +34,13 @@ pub fn message_evidence(data: &[u8]) {
     let mut pieces = data.splitn(TEXTS + 1, |byte| *byte == b'\n');
     let records: Vec<Vec<u8>> = pieces.by_ref().take(TEXTS).map(<[u8]>::to_vec).collect();
     let message = pieces.next().unwrap_or_default();
-    let input =
-        Input { client: CLIENT.parse().expect("an address"), hello: "mx.sender.test", reverse_path: Some("ada@sender.test"), recipients: &[], message };
+    let input = Input {
+        client: CLIENT.parse().expect("an address"),
+        hello: "mx.sender.test",
+        reverse_path: Some("ada@sender.test"),
+        recipients: &[],
+        message,
+    };
     let packed: Vec<u8> = data.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
     let has_key = packed.windows(2).any(|pair| pair == b"p=");
     let evidence: Evidence = with_texts(records, async |dns| dns.evaluate(input).await);

@@ -4,7 +4,7 @@
 
 use mail::auth_results::{self, Facts, is_ours};
 use mail::dsn::{Dsn, DsnAction, DsnRecipient, RemoteReply};
-use mail::evidence::{DkimCheck, DkimResult, DmarcCheck, DmarcResult, Evidence, SpfCheck};
+use mail::evidence::{ChainCheck, ChainHop, ChainResult, DkimCheck, DkimResult, DmarcCheck, DmarcResult, Evidence, HopSent, SpfCheck};
 use mail::{Domain, EnhancedCode, Field, Fields, Mailbox, OriginalRecipient, QueueId, Ret};
 
 use crate::checks::{assert_lines, texts};
@@ -23,10 +23,18 @@ pub fn authentication_results(data: &[u8]) {
         signature_prefix: next(),
         reason: Some(next()),
     };
+    let hop = |number, domain| ChainHop { number, domain, revision: 1, sent: HopSent::Domain(String::new()) };
+    let dkim2 = ChainCheck {
+        result: if data.len() % 2 == 0 { ChainResult::Pass } else { ChainResult::Fail },
+        hops: vec![hop(1, next()), hop(2, next())],
+        failed_hop: Some(2),
+        reason: Some(next()),
+    };
     let evidence = Evidence {
         client_name: Some(next()),
         helo: SpfCheck { domain: next(), ..SpfCheck::default() },
         dkim: vec![dkim],
+        dkim2,
         dmarc: DmarcCheck { domain: next(), result: DmarcResult::Fail, ..DmarcCheck::default() },
         ..Evidence::default()
     };
