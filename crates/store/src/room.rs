@@ -66,10 +66,11 @@ impl Room {
 
     /// Subtracts octets from the free ones if `fits` says that they may be taken, and returns what it says.
     #[allow(clippy::disallowed_methods)] // the age of a measurement, which no outcome depends on
-    fn take(&self, bytes: u64, fits: impl FnOnce(u64) -> bool) -> bool {
+    fn take(&self, bytes: u64, fits: impl Fn(u64) -> bool) -> bool {
         let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, free) = match *measured {
-            Some((at, free)) if at.elapsed() < MEASURED_FOR => (at, free),
+            // What does not fit is measured again: somebody may have made room, and mail is not refused for what was.
+            Some((at, free)) if at.elapsed() < MEASURED_FOR && fits(free) => (at, free),
             _ => (Instant::now(), self.free_bytes()),
         };
         let fits = fits(free);
@@ -79,7 +80,7 @@ impl Room {
 
     /// Returns whether new mail will soon be refused; the log is then kept short.
     pub fn is_short(&self) -> bool {
-        self.take(0, |free| free < 2 * self.floor_bytes)
+        !self.take(0, |free| free >= 2 * self.floor_bytes)
     }
 
     /// Maximum length of the log while room is short, in octets.

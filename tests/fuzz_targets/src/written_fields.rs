@@ -25,7 +25,7 @@ pub fn authentication_results(data: &[u8]) {
     };
     let hop = |number, domain| ChainHop { number, domain, revision: 1, sent: HopSent::Domain(String::new()) };
     let dkim2 = ChainCheck {
-        result: if data.len() % 2 == 0 { ChainResult::Pass } else { ChainResult::Fail },
+        result: if data.len().is_multiple_of(2) { ChainResult::Pass } else { ChainResult::Fail },
         hops: vec![hop(1, next()), hop(2, next())],
         failed_hop: Some(2),
         reason: Some(next()),

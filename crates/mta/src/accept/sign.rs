@@ -123,8 +123,7 @@ async fn sign(signing: &Signing, snapshot: &Snapshot, author: Option<&Domain>, p
         if let (Proof::Evidence(evidence), Flow::Forward, true) =
             (&prepared.proof, new.message.flow, settings.forward.seal_arc && !prepared.is_ours)
         {
-            let now_s = new.message.arrived_ms / 1000;
-            let mut set = signing.seal(directory, domain, &new.message.prefix, &prepared.whole.bytes, evidence.arc, now_s).await;
+            let mut set = signing.seal(directory, domain, &new.message, &prepared.whole.bytes, evidence.arc).await;
             set.extend_from_slice(&new.message.prefix);
             new.message.prefix = set.into();
         }

@@ -258,12 +258,13 @@ impl SessionDriver {
         let client = Client { login: self.session.identity() };
         let reverse_path = self.session.reverse_path().cloned().unwrap_or(ReversePath::Null);
         let before = PriorRecipients::of(self.session.recipients());
-        let delay_ms = self.inbound.shared.settings.load().limits.recipient_delay_ms;
-        let answer_at = Instant::now() + Duration::from_millis(if client.login.is_none() { delay_ms } else { 0 });
-        let decided = check_recipient(&self.inbound, client, &reverse_path, &recipient.forward_path, before).await;
-        if delay_ms > 0 {
-            tokio::time::sleep_until(answer_at).await;
-        }
+        let delay_ms = if client.login.is_none() { self.inbound.shared.settings.load().limits.recipient_delay_ms } else { 0 };
+        let delay = async {
+            if delay_ms > 0 {
+                tokio::time::sleep(Duration::from_millis(delay_ms)).await;
+            }
+        };
+        let (decided, ()) = tokio::join!(check_recipient(&self.inbound, client, &reverse_path, &recipient.forward_path, before), delay);
         match decided {
             Ok(accepted) => self.session.accept_recipient(accepted),
             Err(reply) => {

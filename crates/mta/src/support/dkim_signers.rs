@@ -12,6 +12,7 @@ use mail::evidence::ArcResult;
 use mail::{Domain, Fields, Mailbox, ReversePath};
 use msgauth::{Algorithm, ArcSealer, ChainEnvelope, ChainSigner, HopSigners, Signer};
 use parking_lot::Mutex;
+use store::Message;
 use tokio::sync::Semaphore;
 
 /// Signs, and caches the parsed keys.
@@ -120,21 +121,14 @@ impl Signing {
     }
 
     /// Returns the fields of an ARC set of this domain, with CRLF; none if it has no RSA key, or the chain must not be sealed. The results are those in the
-    /// prefix.
-    pub async fn seal(
-        &self,
-        directory: &Directory,
-        domain: &Domain,
-        prefix: &[u8],
-        content: &Bytes,
-        arrived: ArcResult,
-        now_s: i64,
-    ) -> Vec<u8> {
+    /// message's prefix.
+    pub async fn seal(&self, directory: &Directory, domain: &Domain, message: &Message, content: &Bytes, arrived: ArcResult) -> Vec<u8> {
+        let (prefix, now_s) = (&message.prefix, message.arrived_ms / 1000);
         let keys = directory.signing_keys(domain).find(|key| Algorithm::of_key_type(&key.key_type) == Some(Algorithm::Rsa));
         let results = Fields::find_first(prefix, "Authentication-Results").map(|field| String::from_utf8_lossy(field.value).into_owned());
         let (Some(key), Some(results)) = (keys, results) else { return Vec::new() };
         let Some(sealer) = self.sealer(key) else { return Vec::new() };
-        let octets = [prefix, content.as_ref()].concat();
+        let octets = [prefix.as_ref(), content.as_ref()].concat();
         let sealed = self.compute(move || sealer.seal(&octets, &results, arrived, now_s)).await;
         match sealed {
             Some(Ok(fields)) => fields.unwrap_or_default().into_bytes(),
