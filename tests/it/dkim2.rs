@@ -419,9 +419,9 @@ fn forged(scene: &Scene) -> Vec<(&'static str, String)> {
     let stolen = thief.signed(&message("stolen"), HER, ME);
     let borrowed = scene.stranger.fields(message("genuine").as_bytes(), HER, ME).unwrap();
     let grafted = borrowed + &message("grafted");
-    // A second hop after a true first one that led elsewhere.
-    let first = scene.stranger.signed(&message("inserted"), HER, "someone@elsewhere.test");
-    let key = Ed25519Key::from_pkcs8_maybe_unchecked_der(&scene.stranger.pair.private).unwrap();
+    // A second hop that nobody made, after a true first one to somebody else.
+    let first = scene.stranger.signed(&message("inserted"), HER, "list@foreign.test");
+    let key = Ed25519Key::from_pkcs8_maybe_unchecked_der(&thief.pair.private).unwrap();
     let signer = Dkim2Signer::from_key(key).domain("foreign.test").selector("s1").out_of_band_arrangement();
     let second = signer.sign(first.as_bytes(), Hop::real(format!("<{HER}>"), [ME]), None).unwrap().to_header();
     vec![("stolen", stolen), ("grafted", grafted), ("inserted", second + &first)]
