@@ -450,7 +450,11 @@ fn forged_chains_are_signed_over_in_no_form() {
             assert!(!signed.iter().any(|domain| domain.contains("example.test")), "{subject}: {signed:?}");
             assert!(text.contains("dkim2=fail ") && !text.contains("dkim2=pass"), "{subject}: {text}");
             if is_rewritten {
-                assert_eq!(fields(&text, "DKIM2-Signature:"), fields(&content, "DKIM2-Signature:"), "{subject}: the rest as it came: {text}");
+                assert_eq!(
+                    fields(&text, "DKIM2-Signature:"),
+                    fields(&content, "DKIM2-Signature:"),
+                    "{subject}: the rest as it came: {text}"
+                );
             } else {
                 assert!(text.contains(&content), "{subject}: what came is unchanged:\n{text}");
             }

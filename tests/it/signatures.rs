@@ -198,7 +198,8 @@ impl Sealing {
 
     /// The messages, each with the set of a list at foreign.test on top, by dkimpy.
     fn sealed_by_dkimpy(&self, messages: &[Vec<u8>]) -> Vec<Vec<u8>> {
-        let results = |message: &Vec<u8>| [b"Authentication-Results: lists.foreign.test; arc=none; spf=pass\r\n", message.as_slice()].concat();
+        let results =
+            |message: &Vec<u8>| [b"Authentication-Results: lists.foreign.test; arc=none; spf=pass\r\n", message.as_slice()].concat();
         let messages: Vec<String> = messages.iter().map(|message| STANDARD.encode(results(message))).collect();
         let sealed = dkimpy(&json!({
             "do": "seal", "domain": "foreign.test", "selector": "r", "rsa": self.key, "server_id": "lists.foreign.test", "messages": messages
@@ -250,7 +251,8 @@ fn a_chain_that_failed_gets_no_set() {
         let at = sealed[n].windows(from.len()).position(|window| window == from.as_bytes()).unwrap();
         [&sealed[n][..at], to.as_bytes(), &sealed[n][at + from.len()..]].concat()
     };
-    let broken = [damaged(0, "ARC-Seal: i=1;", "ARC-Seal: i=1; x=1;"), damaged(1, "cv=none", "cv=fail"), damaged(2, "ARC-Seal:", "X-Seal:")];
+    let broken =
+        [damaged(0, "ARC-Seal: i=1;", "ARC-Seal: i=1; x=1;"), damaged(1, "cv=none", "cv=fail"), damaged(2, "ARC-Seal:", "X-Seal:")];
     broken.iter().for_each(|message| scene.send(message));
     for message in scene.arrived(broken.len()) {
         assert!(broken.iter().any(|broken| message.content.ends_with(broken)), "what came is unchanged: {}", shown(&message.content));

@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use super::judge::{Context, Verdict, judge};
 use super::mistakes::{doubled, is_proxy};
 use super::{
-    Answer, Answers, Data, DnsSeverity, DomainLoss, Finding, Found, PlannedRecord, Question, RecordKind, RecordState, RecordType, Source, zone_among,
+    Answer, Answers, Data, DnsSeverity, DomainLoss, Finding, Found, PlannedRecord, Question, RecordKind, RecordState, RecordType, Source,
+    zone_among,
 };
 
 /// The findings, and the questions to ask before they are complete.

@@ -13,7 +13,9 @@ use mail::evidence::SpfResult as Says;
 use super::finding::{NOT_THERE, escaped};
 use super::mistakes::{doubled, first_word, is_proxy, text_mistake};
 use super::spf::{self, Evaluation, Stop};
-use super::{Answer, Answers, Data, DmarcStage, DnsSeverity, DomainLoss, Found, PlannedRecord, Question, RecordKind, RecordType, zone_among};
+use super::{
+    Answer, Answers, Data, DmarcStage, DnsSeverity, DomainLoss, Found, PlannedRecord, Question, RecordKind, RecordType, zone_among,
+};
 
 /// What a judgement depends on besides record and answer.
 pub(super) struct Context<'a> {
@@ -80,7 +82,10 @@ fn is_of_registry(zone: &str) -> bool {
 /// The MX record of a hosted domain that its registry does not know.
 fn unregistered(record: &PlannedRecord, answer: &Answer) -> Option<Verdict> {
     let (Answer::NoName { zone, .. }, RecordKind::Mx) = (answer, record.kind) else { return None };
-    let why = format!("the servers of {} say that the domain does not exist: it is not registered, or its registration has lapsed", escaped(zone));
+    let why = format!(
+        "the servers of {} say that the domain does not exist: it is not registered, or its registration has lapsed",
+        escaped(zone)
+    );
     is_of_registry(zone).then_some(Lost(DomainLoss::Unregistered, why))
 }
 

@@ -184,7 +184,9 @@ mod tests {
     #[test]
     fn our_old_signature_is_removed() {
         let prefix = Bytes::from_static(b"DKIM-Signature: v=1;\r\n\tb=abc\r\nDelivered-To: me@x.test\r\nReceived: from a\r\n\tby b\r\n");
-        let sealed = Bytes::from([b"ARC-Seal: i=1; cv=none\r\nARC-Message-Signature: i=1\r\nARC-Authentication-Results: i=1; x\r\n", prefix.as_ref()].concat());
+        let sealed = Bytes::from(
+            [b"ARC-Seal: i=1; cv=none\r\nARC-Message-Signature: i=1\r\nARC-Authentication-Results: i=1; x\r\n", prefix.as_ref()].concat(),
+        );
         assert_eq!((unsigned(&sealed), sealed_result(&sealed)), (unsigned(&prefix), Some(mail::evidence::ArcResult::None)));
         assert_eq!(unsigned(&prefix), b"Delivered-To: me@x.test\r\nReceived: from a\r\n\tby b\r\n".as_slice());
     }

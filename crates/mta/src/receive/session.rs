@@ -408,7 +408,8 @@ mod tests {
             let ((decide, decided), (end, ended)) = (oneshot::channel(), oneshot::channel::<()>());
             let delay = async { drop(ended.await) };
             let mut answer = pin!(no_sooner_than(Some(delay), decided));
-            let mut is_answered = async || std::future::poll_fn(|context| std::task::Poll::Ready(answer.as_mut().poll(context).is_ready())).await;
+            let mut is_answered =
+                async || std::future::poll_fn(|context| std::task::Poll::Ready(answer.as_mut().poll(context).is_ready())).await;
             let (first, second): (Box<dyn FnOnce()>, Box<dyn FnOnce()>) =
                 (Box::new(move || decide.send(()).unwrap()), Box::new(move || end.send(()).unwrap()));
             let (first, second) = if is_quick { (first, second) } else { (second, first) };

@@ -123,8 +123,7 @@ fn record(events: &Events, findings: &[&Finding]) {
         let record = &finding.record;
         events.record_with(|| {
             let event = Event::new(EventKind::DnsDrift, now_ms).reason(Some(finding.why.as_str()));
-            let event =
-                event.fact(Fact::What, format!("{} {}", record.owner, record.record_type)).fact(Fact::Change, change(finding));
+            let event = event.fact(Fact::What, format!("{} {}", record.owner, record.record_type)).fact(Fact::Change, change(finding));
             event.maybe(Fact::Domain, record.domain.as_ref()).maybe(Fact::NextStep, finding.fix.as_ref())
         });
     }
@@ -137,7 +136,8 @@ fn change(finding: &Finding) -> &'static str {
 /// The other records of a domain that does not exist are lost with it, and say nothing more.
 fn without_consequences(lost: Vec<&Finding>) -> Vec<&Finding> {
     let is_gone = |finding: &&Finding| finding.loss == Some(DomainLoss::Unregistered);
-    let gone: Vec<Option<Domain>> = lost.iter().copied().filter(|finding| is_gone(finding)).map(|finding| finding.record.domain.clone()).collect();
+    let gone: Vec<Option<Domain>> =
+        lost.iter().copied().filter(|finding| is_gone(finding)).map(|finding| finding.record.domain.clone()).collect();
     lost.into_iter().filter(|finding| is_gone(finding) || !gone.contains(&finding.record.domain)).collect()
 }
 
@@ -250,7 +250,10 @@ mod tests {
         };
         let (mx, other) = (of(Some(DomainLoss::Unregistered), "example.com."), of(None, "_dmarc.example.com."));
         let lost = without_consequences(vec![&other, &mx]);
-        assert_eq!((lost.len(), subject(&lost).as_str(), change(&mx)), (1, "the domain example.com does not exist any more", "unregistered"));
+        assert_eq!(
+            (lost.len(), subject(&lost).as_str(), change(&mx)),
+            (1, "the domain example.com does not exist any more", "unregistered")
+        );
         let moved = of(Some(DomainLoss::Elsewhere), "example.com.");
         let lost = without_consequences(vec![&other, &moved]);
         assert_eq!((lost.len(), subject(&lost).as_str(), change(&moved)), (2, "mail for example.com goes to another server", "elsewhere"));
