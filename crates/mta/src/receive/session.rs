@@ -410,12 +410,10 @@ mod tests {
             let mut answer = pin!(no_sooner_than(Some(delay), decided));
             let mut is_answered =
                 async || std::future::poll_fn(|context| std::task::Poll::Ready(answer.as_mut().poll(context).is_ready())).await;
-            let (first, second): (Box<dyn FnOnce()>, Box<dyn FnOnce()>) =
-                (Box::new(move || decide.send(()).unwrap()), Box::new(move || end.send(()).unwrap()));
-            let (first, second) = if is_quick { (first, second) } else { (second, first) };
-            first();
+            let [first, second] = if is_quick { [decide, end] } else { [end, decide] };
+            first.send(()).unwrap();
             assert!(!is_answered().await, "both are needed");
-            second();
+            second.send(()).unwrap();
             assert!(is_answered().await);
         }
         let no_delay: Option<std::future::Ready<()>> = None;
