@@ -9,7 +9,7 @@ use it::{MX_PORT, OutboundScene, Sink, wait_for};
 use mail::Reply;
 
 /// The library that changes the wall clock of a process. The command `faketime` is not used: it fails if a process with the same id was killed before.
-fn library() -> PathBuf {
+pub fn library() -> PathBuf {
     let places = std::fs::read_dir("/usr/lib").unwrap().map(|entry| entry.unwrap().path().join("faketime/libfaketimeMT.so.1"));
     places.into_iter().find(|path| path.exists()).expect("libfaketime (cargo xtask ci installs it)")
 }
