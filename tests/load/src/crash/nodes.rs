@@ -1,6 +1,6 @@
 //! Several nodes over one PostgreSQL: nodes killed under load, a node cut from the database, a synchronous standby promoted.
 //!
-//! Invariant: a copy that arrives twice is excused only if its first arrival was less than [`IN_FLIGHT`] before a blow: it was on its way then.
+//! Invariant: a copy that arrives twice is excused only if its first arrival was less than [`IN_FLIGHT`] from a blow: it was on its way then.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -23,7 +23,7 @@ const NODES: u8 = 3;
 const PRIMARY_PORT: u16 = 6432;
 const STANDBY_PORT: u16 = 6433;
 
-/// An attempt whose outcome was not committed when its node ended began at most this long before.
+/// Maximum time between a blow and the end of an attempt that was under way at that moment.
 const IN_FLIGHT: Duration = Duration::from_secs(2);
 
 /// A node that is cut off says nothing for this long: longer than a lease.
@@ -97,7 +97,7 @@ impl<'a> Nodes<'a> {
     }
 }
 
-/// Copies that arrived again although the first was answered and no blow followed it.
+/// Copies that arrived again although the first was answered, and no blow was near it.
 fn unexcused(trial: &Trial, blows_ns: &[u64]) -> Vec<Copy> {
     let mut first: BTreeMap<Copy, u64> = BTreeMap::new();
     let mut found = Vec::new();
@@ -109,8 +109,7 @@ fn unexcused(trial: &Trial, blows_ns: &[u64]) -> Vec<Copy> {
         for target in &arrival.to {
             let copy = (mark.number, target.clone());
             let Some(before_ns) = first.insert(copy.clone(), arrival.at_ns) else { continue };
-            let until_ns = before_ns + u64::try_from(IN_FLIGHT.as_nanos()).unwrap_or(u64::MAX);
-            if !blows_ns.iter().any(|blow_ns| (before_ns..until_ns).contains(blow_ns)) {
+            if !blows_ns.iter().any(|blow_ns| Duration::from_nanos(blow_ns.abs_diff(before_ns)) < IN_FLIGHT) {
                 found.push(copy);
             }
         }
