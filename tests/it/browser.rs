@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use it::{Dns, HTTPS_PORT, Lab, MX_PORT, OWNER, Sink, Waypost, forwarding_zone, owned, run, run_ok};
+use it::{Dns, HTTPS_PORT, Lab, MX_PORT, OWNER, Sink, Waypost, forwarding_zone, owned, run, run_ok, under_clock};
 use mail::Reply;
 use serde_json::{Value, json};
 
@@ -120,14 +120,33 @@ fn hostile_mail_runs_nothing_and_breaks_nothing() {
     }
 }
 
+/// The SHA-256 of the server's public key, by which the browser trusts its certificate: passkeys need one without errors.
+fn spki(waypost: &Waypost) -> String {
+    let key = "openssl x509 -in \"$0\" -noout -pubkey | openssl pkey -pubin -outform der | openssl dgst -sha256 -binary | base64";
+    run_ok("sh", &["-c", key, &waypost.certificate().display().to_string()]).trim().to_owned()
+}
+
+#[test]
+fn who_gets_in_changes_only_after_a_fresh_proof() {
+    for size in [PHONE, DESKTOP] {
+        let lab = Lab::new();
+        let (mut waypost, password) = owned(&lab, "");
+        waypost.stop();
+        let stamp = lab.write("clock", "+0");
+        waypost.start_by(under_clock(&stamp));
+        let more = json!({ "shots": null, "spki": spki(&waypost), "login": OWNER, "password": password, "stamp": stamp });
+        browse(&waypost, "confirm.js", size, more);
+        waypost.assert_no_bugs();
+        waypost.stop();
+    }
+}
+
 #[test]
 fn passkeys_log_in_and_cannot_be_copied_or_replayed() {
     for size in [PHONE, DESKTOP] {
         let lab = Lab::new();
         let (mut waypost, password) = owned(&lab, "");
-        let key = "openssl x509 -in \"$0\" -noout -pubkey | openssl pkey -pubin -outform der | openssl dgst -sha256 -binary | base64";
-        let spki = run_ok("sh", &["-c", key, &waypost.certificate().display().to_string()]).trim().to_owned();
-        browse(&waypost, "passkey.js", size, json!({ "shots": null, "spki": spki, "login": OWNER, "password": password }));
+        browse(&waypost, "passkey.js", size, json!({ "shots": null, "spki": spki(&waypost), "login": OWNER, "password": password }));
         let log = waypost.ok(&["log", "--kind", "server-changed"]);
         for words in ["added the passkey phone <b>", "its counter went back, so it may have been copied", "removed the passkey"] {
             assert!(log.contains(words), "{words}: {log}");
