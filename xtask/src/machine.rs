@@ -29,6 +29,7 @@ const NEEDS: &[Need] = &[
     need("postfix", &["postfix", "libsasl2-modules"]),
     need("postmap", &["postfix"]),
     need("dovecot", &["dovecot-imapd", "dovecot-pop3d", "dovecot-lmtpd"]),
+    need("haproxy", &["haproxy"]),
     need("smtp-sink", &["postfix"]),
     need("smtp-source", &["postfix"]),
     need("swaks", &["swaks"]),

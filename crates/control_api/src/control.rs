@@ -10,7 +10,7 @@ use net::CertificateInUse;
 use net::acme::RenewalResult;
 use store::StoreError;
 
-use crate::api::{DnsView, HealthView, KeyView, NoticeAnswer, ServerView, SubmissionFacts};
+use crate::api::{DnsView, HealthView, KeyView, NodeView, NoticeAnswer, ServerView, SubmissionFacts};
 
 /// A future of a method of [`Control`], which is used as a trait object.
 pub type ControlFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -35,6 +35,30 @@ pub struct DnsInputs {
     pub tlsa: Vec<(Vec<String>, String)>,
     /// Whether to compare DNS with the plan now, unless that has just been done.
     pub compare: bool,
+}
+
+/// A change of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NodeChange {
+    /// It takes no new mail.
+    Drain,
+    /// It takes new mail again.
+    Resume,
+    /// It is gone for good.
+    Remove,
+}
+
+/// Why a node was not changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NodeFault {
+    /// There is no node of this name.
+    Unknown,
+    /// It runs, so it cannot be removed.
+    Running,
+    /// It is the only one, so it cannot be removed.
+    Only,
+    /// The state cannot be written; the text says why.
+    Failed(String),
 }
 
 /// The process behind the API.
@@ -68,6 +92,18 @@ pub trait Control: Send + Sync {
 
     /// Returns the destinations that are paused; `None` without a running server.
     fn pauses(&self) -> Option<&Pauses>;
+
+    /// Returns the nodes of this server.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    fn nodes(&self) -> ControlFuture<'_, Result<Vec<NodeView>, StoreError>>;
+
+    /// Changes a node. Returns whether that is a change.
+    ///
+    /// # Errors
+    /// Why nothing has changed.
+    fn change_node<'a>(&'a self, name: &'a str, change: NodeChange) -> ControlFuture<'a, Result<bool, NodeFault>>;
 
     /// Returns the metrics in the format that an Accept field prefers: its Content-Type, and the text.
     ///
