@@ -9,8 +9,9 @@ use mta::{Confirmation, ExplainRequest, Explanation, Pauses, Submission, Submitt
 use net::CertificateInUse;
 use net::acme::RenewalResult;
 use store::StoreError;
+use tokio::sync::mpsc;
 
-use crate::api::{DnsView, HealthView, KeyView, NodeView, NoticeAnswer, ServerView, SubmissionFacts};
+use crate::api::{CheckQuery, DnsView, HealthFinding, HealthView, KeyView, NodeView, NoticeAnswer, ServerView, SubmissionFacts};
 
 /// A future of a method of [`Control`], which is used as a trait object.
 pub type ControlFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -148,6 +149,14 @@ pub trait Control: Send + Sync {
 
     /// Starts a check of everything, unless one runs. Returns whether there is a running server, which does it.
     fn check_health(&self) -> bool;
+
+    /// Runs all checks now. Returns what they find, as they find it; the checks end when the receiver is dropped.
+    ///
+    /// # Errors
+    /// There is no running server, or too many checks run.
+    fn run_checks(&self, _what: CheckQuery) -> Result<mpsc::UnboundedReceiver<HealthFinding>, ControlError> {
+        Err(ControlError::NotRunning)
+    }
 
     /// Returns an EHLO name by which the sessions of a check are left out of the history; `None` without a running server.
     fn check_name(&self) -> Option<String> {

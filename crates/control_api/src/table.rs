@@ -131,6 +131,7 @@ fn server_routes(routes: Routes) -> Routes {
         .get("/openapi.json", ANYONE, openapi::show, "Show this document")
         .get("/health", READ, health::show, "Show what the last check of everything found")
         .post("/health/check", READ, health::check, "Check everything in the background")
+        .get("/health/findings", ADMIN, health::run, "Run all checks now, and show each finding as it is found")
         .post("/health/names", Access::LOCAL, health::name, "Name the sessions of a check, which the history then leaves out")
         .get("/dns", READ, dns::show, "List the DNS records that are needed, with their states")
         .post("/dns/check", READ, dns::check, "Compare DNS with the records that are needed")

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use control_api::api::NoticeAnswer;
-use control_api::api::{DnsView, HealthView, NodeView, ServerView, SubmissionFacts};
+use control_api::api::{CheckQuery, DnsView, HealthFinding, HealthView, NodeView, ServerView, SubmissionFacts};
 use control_api::{Control, ControlError, ControlFuture, DnsInputs, NodeChange, NodeFault};
 use mail::{Domain, Mailbox, QueueId, Reply};
 use mta::settings::LiveSettings;
@@ -17,6 +17,7 @@ use mta::{
 use net::acme::RenewalResult;
 use net::{CertificateInUse, CertificateSources, ClientTls, Clock, Resolver, TlsError};
 use store::{Store, StoreError};
+use tokio::sync::mpsc;
 
 use crate::config::Config;
 use crate::dns_state::DnsState;
@@ -327,6 +328,10 @@ impl Control for ServerControl {
     fn check_health(&self) -> bool {
         self.parts.health.request();
         true
+    }
+
+    fn run_checks(&self, what: CheckQuery) -> Result<mpsc::UnboundedReceiver<HealthFinding>, ControlError> {
+        self.parts.health.run(what)
     }
 
     fn check_name(&self) -> Option<String> {
