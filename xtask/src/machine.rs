@@ -69,6 +69,7 @@ const NEEDS: &[Need] = &[
     need("prometheus", &["prometheus"]),
     need("promtool", &["prometheus"]),
     need("chromium", &["chromium", "fonts-dejavu-core", "fonts-noto-cjk"]),
+    need("firefox-esr", &["firefox-esr"]),
     need("tmux", &["tmux"]),
     need("mkfs.ext4", &["e2fsprogs"]),
     need("mkfs.xfs", &["xfsprogs"]),
