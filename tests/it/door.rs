@@ -187,19 +187,18 @@ fn a_change_of_who_gets_in_needs_a_fresh_proof_as_strong_as_the_login() {
     assert_eq!(on.status, 200, "four minutes after the login: {}", on.body);
     let recovery: Vec<&str> = on.body.split("<li><bdi class=\"mono\">").skip(1).filter_map(|rest| rest.split('<').next()).collect();
     later(6);
-    let changes: [(&str, &[(&str, &str)], &str); 7] = [
-        ("/server/tokens", &[("name", "thief"), ("scope", "admin")], "/server"),
-        ("/people/me@example.test/passwords", &[("name", "thief")], "/people/me@example.test"),
-        ("/people/me@example.test/passwords/remove", &[("name", "password")], "/people/me@example.test"),
-        ("/people/me@example.test/invitation", &[], "/people/me@example.test"),
-        ("/account/passkeys", &[("name", "thief")], "/account"),
-        ("/account/second-step", &[("code", "1")], "/account/second-step"),
-        ("/account/second-step/remove", &[("code", recovery[1])], "/account"),
-    ];
-    for (path, fields, from) in changes {
+    let is_asked = |path: &str, fields: &[(&str, &str)], from: &str| {
         let next = from.replace('/', "%2F").replace('@', "%40").replace('.', "%2E").replace('-', "%2D");
         assert_eq!(visit.change(path, fields).location(), format!("/account/confirm?next={next}"), "{path}");
-    }
+    };
+    let person = "/people/me@example.test";
+    is_asked("/server/tokens", &[("name", "thief"), ("scope", "admin")], "/server");
+    is_asked(&format!("{person}/passwords"), &[("name", "thief")], person);
+    is_asked(&format!("{person}/passwords/remove"), &[("name", "first")], person);
+    is_asked(&format!("{person}/invitation"), &[], person);
+    is_asked("/account/passkeys", &[("name", "thief")], "/account");
+    is_asked("/account/second-step", &[("code", "1")], "/account/second-step");
+    is_asked("/account/second-step/remove", &[("code", recovery[1])], "/account");
     assert_eq!(waypost.json(&["token", "list"]).as_array().unwrap().len(), 0);
     // Whatever else the page can do needs no further proof.
     assert_eq!((visit.get("/server").status, visit.get("/account").status, visit.get("/people/me@example.test").status), (200, 200, 200));

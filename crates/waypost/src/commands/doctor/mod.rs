@@ -27,7 +27,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use control_api::api::{CheckName, CheckQuery, DomainView, HealthFinding as Finding, Severity};
 use mail::Domain;
 use net::Resolver;
@@ -113,7 +113,10 @@ impl Shown {
                 }
                 Ok(())
             }
-            Self::Sent(to) => found.iter().cloned().try_for_each(|finding| to.send(finding)).context("nobody waits for the checks"),
+            Self::Sent(to) => {
+                let is_heard = found.iter().all(|finding| to.send(finding.clone()).is_ok());
+                if is_heard { Ok(()) } else { bail!("nobody waits for the checks") }
+            }
         }
     }
 }
