@@ -151,3 +151,55 @@ fn a_pause_outlives_a_restart() {
     assert_eq!(asked.load(Ordering::SeqCst), 1);
     far.waypost.assert_no_bugs();
 }
+
+/// A host of Gmail's name in the lab, at address 11, for the mailboxes of mail.test.
+fn gmail(options: &str) -> (OutboundScene, Sink) {
+    let lab = it::Lab::new();
+    let host = "gmail-smtp-in.l.google.com.";
+    let google = format!("gmail-smtp-in.l A {}\n", lab.address(11));
+    let far = OutboundScene::with_zone(lab, &format!("mail MX 10 {host}\n"), ("google.com", &google), options);
+    let sink = Sink::start(far.lab.address(11), MX_PORT);
+    (far, sink)
+}
+
+#[test]
+fn mail_to_a_gmail_mailbox_is_spread_out_and_nothing_fails() {
+    let (far, host) = gmail("");
+    let mut talk = far.session();
+    for n in 0..18 {
+        talk.taken("me@example.test", "foo@mail.test", &content(&format!("letter {n}.")));
+    }
+    far.fate("held back", "foo@mail.test");
+    let waiting = far.waypost.json(&["queue", "list"]);
+    let recipient = &waiting["items"][0]["recipients"][0];
+    assert_eq!(recipient["attempts"], 0, "{waiting}");
+    let why = "not tried: the mailbox is paused: it gets mail faster than 40 messages a minute; Gmail locks a mailbox beyond 60";
+    assert_eq!(recipient["reason"], why, "{waiting}");
+    let id = waiting["items"][0]["id"].as_str().unwrap();
+    let trace = far.waypost.ok(&["trace", id]);
+    assert!(trace.contains("Gmail locks a mailbox beyond 60"), "{trace}");
+    // Its neighbour does not wait.
+    talk.taken("me@example.test", "bar@mail.test", &content("for a neighbour"));
+    host.wait_for("for a neighbour");
+    far.waypost.wait_for_empty_queue();
+    assert_eq!(host.messages().len(), 19);
+    let log = far.waypost.log();
+    assert!(!log.contains(": deferred id=") && !log.contains(": failed id="), "{log}");
+    far.waypost.assert_no_bugs();
+}
+
+#[test]
+fn a_sender_who_waits_for_gmail_is_not_told_of_the_pace() {
+    let (far, host) = gmail("[forward]\nmode = \"cut-through\"\n");
+    far.waypost.ok(&["alias", "add", "list@example.test", "foo@mail.test"]);
+    let mut talk = Talk::greeted(far.waypost.address, MX_PORT);
+    for n in 0..17 {
+        let letter = format!("From: <her@foreign.test>\r\nSubject: letter {n}.\r\n\r\nhello\r\n");
+        let reply = talk.message("her@foreign.test", "list@example.test", &letter);
+        assert!(reply.starts_with("250 "), "{reply}");
+    }
+    far.fate("held back", "foo@mail.test");
+    far.waypost.wait_for_empty_queue();
+    assert_eq!(host.messages().len(), 17);
+    far.waypost.assert_no_bugs();
+}

@@ -4,6 +4,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use it::{DNS_PORT, Delivered, Dns, Lab, MX_PORT, Sink, Talk, Waypost, domain, forwarding_zone, txt, wait_for, wait_within};
 use mail::Reply;
 use mail_auth::crypto::Ed25519Key;
@@ -11,6 +13,7 @@ use mail_auth::dkim2::{Dkim2Dsn, Dkim2Signer, Envelope, Hop};
 use mail_auth::hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig, ResolverOpts};
 use mail_auth::{AuthenticatedMessage, Dkim2Result, MessageAuthenticator};
 use msgauth::{Algorithm, KeyPair, record};
+use serde_json::json;
 
 const HER: &str = "her@foreign.test";
 const ME: &str = "me@example.test";
@@ -405,7 +408,72 @@ fn no_chain_of_odd_messages_is_broken() {
     for arrived in scene.inbox.messages() {
         let hops = received_as(&scene.lab, &arrived);
         assert_eq!(hops, Ok(vec!["foreign.test".into(), "fwd.example.test".into()]), "{}", arrived.text());
+        assert!(scene.odd.iter().any(|message| arrived.content.ends_with(message)), "what came is unchanged:\n{}", arrived.text());
     }
+    scene.ends_well();
+}
+
+/// Chains that no receiver may believe: what they are, and the message.
+fn forged(scene: &Scene) -> Vec<(&'static str, String)> {
+    let thief = Stranger::new("foreign.test");
+    let stolen = thief.signed(&message("stolen"), HER, ME);
+    let borrowed = scene.stranger.fields(message("genuine").as_bytes(), HER, ME).unwrap();
+    let grafted = borrowed + &message("grafted");
+    // A second hop that nobody made, after a true first one to somebody else.
+    let first = scene.stranger.signed(&message("inserted"), HER, "list@foreign.test");
+    let key = Ed25519Key::from_pkcs8_maybe_unchecked_der(&thief.pair.private).unwrap();
+    let signer = Dkim2Signer::from_key(key).domain("foreign.test").selector("s1").out_of_band_arrangement();
+    let second = signer.sign(first.as_bytes(), Hop::real(format!("<{HER}>"), [ME]), None).unwrap().to_header();
+    vec![("stolen", stolen), ("grafted", grafted), ("inserted", second + &first)]
+}
+
+#[test]
+fn forged_chains_are_signed_over_in_no_form() {
+    let takes_all: fn(&Delivered) -> Option<Reply> = |_| None;
+    let strict: fn(&Delivered) -> Option<Reply> = strict;
+    // (options, the target, before the subject, whether From is rewritten)
+    let forms = [
+        ("", takes_all, "", false),
+        ("arc = \"seal\"\n", takes_all, "", false),
+        ("", strict, "", true),
+        ("strict_domain = \"wrap\"\n", strict, "Fwd: ", false),
+    ];
+    for (options, judge, before, is_rewritten) in forms {
+        let scene = scene(options, judge);
+        for (subject, content) in forged(&scene) {
+            let reply = scene.send(HER, ME, &content);
+            assert!(reply.starts_with("250 "), "{subject}: {reply}");
+            let arrived = scene.inbox.wait_for(&format!("Subject: {before}{subject}"));
+            let text = arrived.text();
+            let hops = AuthenticatedMessage::parse(&arrived.content).unwrap();
+            let signed: Vec<&str> = hops.dkim2_signatures().iter().map(|hop| hop.header.d.as_str()).collect();
+            assert!(!signed.iter().any(|domain| domain.contains("example.test")), "{subject}: {signed:?}");
+            assert!(text.contains("dkim2=fail ") && !text.contains("dkim2=pass"), "{subject}: {text}");
+            if is_rewritten {
+                assert_eq!(
+                    fields(&text, "DKIM2-Signature:"),
+                    fields(&content, "DKIM2-Signature:"),
+                    "{subject}: the rest as it came: {text}"
+                );
+            } else {
+                assert!(text.contains(&content), "{subject}: what came is unchanged:\n{text}");
+            }
+            let result = received_as(&scene.lab, &arrived);
+            assert!(result.is_err(), "{subject}: {result:?}");
+        }
+        scene.ends_well();
+    }
+}
+
+#[test]
+fn a_chain_and_an_arc_set_stand_side_by_side() {
+    let scene = scene("arc = \"seal\"\n", |_| None);
+    scene.send(HER, ME, &scene.stranger.signed(&message("sealed"), HER, ME));
+    let arrived = scene.inbox.wait_for("Subject: sealed");
+    assert_eq!(received_as(&scene.lab, &arrived), Ok(vec!["foreign.test".into(), "fwd.example.test".into()]), "{}", arrived.text());
+    let request = json!({"do": "arc", "server": scene.lab.address(53), "port": DNS_PORT, "messages": [STANDARD.encode(&arrived.content)]});
+    let judged = it::dkimpy(&request);
+    assert_eq!((&judged[0]["cv"], &judged[0]["domains"]), (&json!("pass"), &json!(["fwd.example.test"])), "{judged}");
     scene.ends_well();
 }
 

@@ -249,3 +249,41 @@ fn dns_apply_fills_an_empty_zone_at_digitalocean() {
     let (complaints, asked) = ocean.complaints();
     assert!(complaints.is_empty() && asked > 50, "{asked}: {complaints:#?}");
 }
+
+#[test]
+fn a_lapsed_registration_and_another_mx_are_told_apart() {
+    let lab = Lab::new();
+    let sink = Sink::start(lab.address(2), MX_PORT);
+    let records = format!("{RELAY}inbox MX 10 mx.inbox\nmx.inbox A {}\n", lab.address(2));
+    let dns = Dns::start_for_updates(&lab, &records);
+    let mut waypost = office(&lab);
+    waypost.configure(|config| config.remove("acme").set("postmaster", "boss@inbox.test").set("dns.check_every", 1));
+    for domain in ["lapsed.test", "moved.test"] {
+        waypost.ok(&["domain", "add", "--bare", domain]);
+    }
+    waypost.ok(&["dns", "apply", "--yes"]);
+    let plan = waypost.json(&["dns", "show"]);
+    waypost.start();
+    let seen = waypost.data.join("dns-seen.json");
+    wait_for("a first look", || std::fs::read_to_string(&seen).ok().filter(|text| text.contains("_dmarc.lapsed.test.")));
+
+    // The registry's zone, `test`, loses every name of the domain.
+    let names = plan.as_array().unwrap().iter().map(|record| text(record, "name")).filter(|name| name.ends_with("lapsed.test."));
+    dns.update("test.", &names.map(|name| format!("del {name}\n")).collect::<String>());
+    let letter = sink.wait_for("Subject: Waypost: the domain lapsed.test does not exist any more").text();
+    assert!(letter.contains("the servers of test. say that the domain does not exist"), "{letter}");
+    assert!(letter.contains("renew lapsed.test at its registrar") && !letter.contains("_dmarc.lapsed.test"), "{letter}");
+
+    dns.update("test.", "del moved.test. MX\nadd moved.test. 60 MX 10 mx.parking.test.");
+    let letter = sink.wait_for("Subject: Waypost: mail for moved.test goes to another server").text();
+    assert!(letter.contains("  found     10 mx.parking.test.") && letter.contains("waypost domain remove moved.test"), "{letter}");
+
+    let (findings, _) = check(&waypost);
+    for (name, fix) in [("lapsed.test.", "renew lapsed.test at its registrar"), ("moved.test.", "if nobody moved it")] {
+        let finding = findings.iter().find(|finding| finding["name"] == name && finding["type"] == "MX").unwrap();
+        assert!(text(finding, "fix").starts_with(fix), "{finding}");
+    }
+    let doctor = String::from_utf8_lossy(&waypost.command(&["doctor"]).stdout).into_owned();
+    assert!(doctor.contains("renew lapsed.test at its registrar") && doctor.contains("if nobody moved it"), "{doctor}");
+    waypost.assert_no_bugs();
+}

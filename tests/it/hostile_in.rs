@@ -76,6 +76,19 @@ fn threat_16_talking_on_before_ehlo_is_answered() {
 }
 
 #[test]
+fn known_and_unknown_recipients_are_answered_no_sooner_than_the_delay() {
+    let stage = InboundScene::new("[limits]\nrecipient_delay_ms = 300\n");
+    let mut talk = stage.greeted();
+    talk.expect("MAIL FROM:<her@foreign.test>", "250");
+    for (to, reply) in [("me@example.test", "250"), ("nobody@example.test", "550"), ("me@elsewhere.test", "550")] {
+        let asked = std::time::Instant::now();
+        talk.expect(&format!("RCPT TO:<{to}>"), reply);
+        assert!(asked.elapsed() >= std::time::Duration::from_millis(300), "{to}");
+    }
+    stage.only_the_good_one(&mut stage.greeted());
+}
+
+#[test]
 fn threat_17_plaintext_behind_starttls() {
     let stage = InboundScene::new("");
     for port in [MX_PORT, SUBMISSION_PORT] {

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use it::{Dns, Lab, MX_PORT, Signature, Sink, Talk, Waypost, dkimpy, forwarding_zone, rsa_key, signatures, txt, wait_within};
+use it::{Delivered, Dns, Lab, MX_PORT, Signature, Sink, Talk, Waypost, dkimpy, forwarding_zone, rsa_key, signatures, txt, wait_within};
+use mail::Reply;
 use mail::evidence::DkimResult;
 use msgauth::{Algorithm, KeyPair, Signer, record};
 use serde_json::{Value, json};
@@ -147,55 +148,134 @@ fn forwarded_signatures_stay_valid() {
     waypost.assert_no_bugs();
 }
 
-#[test]
-fn dkimpy_verifies_our_arc_sets_and_the_chain_goes_on() {
-    let lab = Lab::new();
-    let mut waypost = Waypost::configured(&lab, "[forward]\ndomain = \"fwd.example.test\"\narc = \"seal\"\n");
-    waypost.ok(&["domain", "add", "--bare", "example.test"]);
-    let odd = odd(&lab, 40, 5, true);
-    let _dns = Dns::start(&lab, &(forwarding_zone(&lab) + &odd.keys + &waypost.keys("fwd.example.test")));
-    let inbox = Sink::start(lab.address(2), MX_PORT);
-    waypost.ok(&["alias", "add", "me@example.test", "foo@inbox.test"]);
-    waypost.start();
-    let send = |content: &[u8]| {
-        let mut talk = Talk::greeted(waypost.address, MX_PORT);
+/// A server that seals forwards to foo@inbox.test, and the target, which answers as `judge` says.
+struct Sealing {
+    waypost: Waypost,
+    inbox: Sink,
+    odd: Vec<Vec<u8>>,
+    /// The key of foreign.test, which seals there.
+    key: String,
+    _dns: Dns,
+    lab: Lab,
+}
+
+impl Sealing {
+    fn new(count: usize, judge: impl Fn(&Delivered) -> Option<Reply> + Send + Sync + 'static) -> Self {
+        let lab = Lab::new();
+        let mut waypost = Waypost::configured(&lab, "[forward]\ndomain = \"fwd.example.test\"\narc = \"seal\"\n");
+        waypost.ok(&["domain", "add", "--bare", "example.test"]);
+        let odd = odd(&lab, count, 5, true);
+        let key = std::fs::read_to_string(lab.path().join("foreign.test.pem")).unwrap();
+        let dns = Dns::start(&lab, &(forwarding_zone(&lab) + &odd.keys + &waypost.keys("fwd.example.test")));
+        let inbox = Sink::judging(lab.address(2), MX_PORT, |_| None, judge);
+        waypost.ok(&["alias", "add", "me@example.test", "foo@inbox.test"]);
+        waypost.start();
+        Self { waypost, inbox, odd: odd.signed, key, _dns: dns, lab }
+    }
+
+    fn send(&self, content: &[u8]) {
+        let mut talk = Talk::greeted(self.waypost.address, MX_PORT);
         talk.expect("MAIL FROM:<her@foreign.test> BODY=8BITMIME SMTPUTF8", "250");
         talk.expect("RCPT TO:<me@example.test>", "250");
         talk.expect("DATA", "354");
         let stuff = |line: &[u8]| if line.starts_with(b".") { [b".", line].concat() } else { line.to_vec() };
         talk.send(&content.split_inclusive(|b| *b == b'\n').flat_map(stuff).collect::<Vec<u8>>());
-        talk.say(".")
+        let reply = talk.say(".");
+        assert!(reply.starts_with("250 "), "{reply} to:\n{}", shown(content));
+    }
+
+    fn arrived(&self, count: usize) -> Vec<Delivered> {
+        wait_within(std::time::Duration::from_secs(60), "all of them", || (self.inbox.messages().len() >= count).then_some(()));
+        self.inbox.messages()
+    }
+
+    /// What dkimpy finds: cv=, and the domains from the newest set.
+    fn judged(&self, messages: &[Delivered]) -> Vec<(Value, Value)> {
+        let messages: Vec<String> = messages.iter().map(|message| STANDARD.encode(&message.content)).collect();
+        let judged = dkimpy(&json!({"do": "arc", "server": self.lab.address(53), "port": it::DNS_PORT, "messages": messages}));
+        judged.as_array().unwrap().iter().map(|found| (found["cv"].clone(), found["domains"].clone())).collect()
+    }
+
+    /// The messages, each with the set of a list at foreign.test on top, by dkimpy.
+    fn sealed_by_dkimpy(&self, messages: &[Vec<u8>]) -> Vec<Vec<u8>> {
+        let results =
+            |message: &Vec<u8>| [b"Authentication-Results: lists.foreign.test; arc=none; spf=pass\r\n", message.as_slice()].concat();
+        let messages: Vec<String> = messages.iter().map(|message| STANDARD.encode(results(message))).collect();
+        let sealed = dkimpy(&json!({
+            "do": "seal", "domain": "foreign.test", "selector": "r", "rsa": self.key, "server_id": "lists.foreign.test", "messages": messages
+        }));
+        sealed.as_array().unwrap().iter().map(|message| STANDARD.decode(message.as_str().unwrap()).unwrap()).collect()
+    }
+
+    fn ends_well(&self) {
+        self.waypost.wait_for_empty_queue();
+        assert_eq!(self.waypost.json(&["status"])["signatures_broken"], 0);
+        self.waypost.assert_no_bugs();
+    }
+}
+
+fn sets(message: &Delivered) -> usize {
+    message.text().matches("\r\nARC-Seal:").count() + usize::from(message.content.starts_with(b"ARC-Seal:"))
+}
+
+#[test]
+fn dkimpy_verifies_our_arc_sets() {
+    let scene = Sealing::new(40, |_| None);
+    scene.odd.iter().for_each(|message| scene.send(message));
+    let arrived = scene.arrived(scene.odd.len());
+    for (message, found) in arrived.iter().zip(scene.judged(&arrived)) {
+        assert_eq!(found, (json!("pass"), json!(["fwd.example.test"])), "{}", shown(&message.content));
+    }
+    scene.ends_well();
+}
+
+#[test]
+fn the_chain_of_another_server_goes_on() {
+    let scene = Sealing::new(40, |_| None);
+    let sealed = scene.sealed_by_dkimpy(&scene.odd);
+    sealed.iter().for_each(|message| scene.send(message));
+    let arrived = scene.arrived(sealed.len());
+    for (message, found) in arrived.iter().zip(scene.judged(&arrived)) {
+        assert_eq!(found, (json!("pass"), json!(["fwd.example.test", "foreign.test"])), "{}", shown(&message.content));
+        assert!(message.text().contains("arc=pass"), "{}", shown(&message.content));
+    }
+    scene.ends_well();
+}
+
+/// RFC 8617 s.5.1: a chain that failed, or says so itself, gets no further set, and leaves as it came.
+#[test]
+fn a_chain_that_failed_gets_no_set() {
+    let scene = Sealing::new(3, |_| None);
+    let sealed = scene.sealed_by_dkimpy(&scene.odd);
+    let damaged = |n: usize, from: &str, to: &str| {
+        let at = sealed[n].windows(from.len()).position(|window| window == from.as_bytes()).unwrap();
+        [&sealed[n][..at], to.as_bytes(), &sealed[n][at + from.len()..]].concat()
     };
-    for message in &odd.signed {
-        let reply = send(message);
-        assert!(reply.starts_with("250 "), "{reply} to:\n{}", shown(message));
+    let broken =
+        [damaged(0, "ARC-Seal: i=1;", "ARC-Seal: i=1; x=1;"), damaged(1, "cv=none", "cv=fail"), damaged(2, "ARC-Seal:", "X-Seal:")];
+    broken.iter().for_each(|message| scene.send(message));
+    for message in scene.arrived(broken.len()) {
+        assert!(broken.iter().any(|broken| message.content.ends_with(broken)), "what came is unchanged: {}", shown(&message.content));
+        assert!(message.text().contains("arc=fail") && sets(&message) <= 1, "{}", shown(&message.content));
+        assert!(!message.text().contains("ARC-Seal: i=2"), "{}", shown(&message.content));
     }
-    let count = odd.signed.len();
-    wait_within(std::time::Duration::from_secs(60), "all of them", || (inbox.messages().len() >= count).then_some(()));
-    // Sent to us once more, without the field that tells a loop: a second set on top of the first.
-    let first = inbox.messages();
-    for message in &first {
-        let again = message.text_without("Delivered-To");
-        let reply = send(&again);
-        assert!(reply.starts_with("250 "), "{reply} to:\n{}", shown(&again));
-    }
-    wait_within(std::time::Duration::from_secs(60), "all of them again", || (inbox.messages().len() >= 2 * count).then_some(()));
-    let arrived: Vec<String> = inbox.messages().iter().map(|message| STANDARD.encode(&message.content)).collect();
-    let judged = dkimpy(&json!({"do": "arc", "server": lab.address(53), "port": it::DNS_PORT, "messages": arrived}));
-    for (n, found) in judged.as_array().unwrap().iter().enumerate() {
-        let domains = vec!["fwd.example.test"; if n < count { 1 } else { 2 }];
-        assert_eq!(
-            (&found["cv"], &found["domains"]),
-            (&json!("pass"), &json!(domains)),
-            "{found} of:\n{}",
-            shown(&inbox.messages()[n].content)
-        );
-    }
-    // A chain that fails is not sealed.
-    let broken = String::from_utf8_lossy(&first[0].text_without("Delivered-To")).replace("ARC-Seal: i=1;", "ARC-Seal: i=1; x=1;");
-    send(broken.as_bytes());
-    wait_within(std::time::Duration::from_secs(20), "the broken one", || (inbox.messages().len() > 2 * count).then_some(()));
-    assert_eq!(inbox.messages()[2 * count].text().matches("ARC-Seal:").count(), 1);
-    assert_eq!(waypost.json(&["status"])["signatures_broken"], 0);
-    waypost.assert_no_bugs();
+    scene.ends_well();
+}
+
+#[test]
+fn a_rewritten_from_field_gets_a_set_of_its_own() {
+    let is_ours = |line: &str| line.starts_with("From: ") && line.contains("@fwd.example.test>");
+    let strict = move |message: &Delivered| {
+        let refusal = Reply::new(550, (5, 7, 26), "Unauthenticated email from foreign.test is not accepted due to domain's DMARC policy.");
+        (!message.text().lines().take_while(|line| !line.is_empty()).any(is_ours)).then_some(refusal)
+    };
+    let scene = Sealing::new(1, strict);
+    let message = b"From: Her Name <her@foreign.test>\r\nTo: me@example.test\r\nSubject: mended\r\n\r\nbody\r\n".to_vec();
+    scene.send(&message);
+    scene.send(&scene.sealed_by_dkimpy(&[message])[0]);
+    let arrived = scene.arrived(2);
+    let found = scene.judged(&arrived);
+    let (one, two) = ((json!("pass"), json!(["fwd.example.test"])), (json!("pass"), json!(["fwd.example.test", "foreign.test"])));
+    assert!(found.contains(&one) && found.contains(&two), "{found:?} of:\n{}\n{}", shown(&arrived[0].content), shown(&arrived[1].content));
+    scene.ends_well();
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The library that changes the wall clock of a process. The command `faketime` is not used: it fails if a process with the same id was killed before.
-fn library() -> PathBuf {
+pub fn fake_clock_library() -> PathBuf {
     let places = std::fs::read_dir("/usr/lib").unwrap().map(|entry| entry.unwrap().path().join("faketime/libfaketimeMT.so.1"));
     places.into_iter().find(|path| path.exists()).expect("libfaketime (cargo xtask ci installs it)")
 }
@@ -16,7 +16,7 @@ const CLEAN_START: &str = r#"rm -f "/dev/shm/sem.faketime_sem_$$" "/dev/shm/fake
 
 /// For [`Waypost::start_by`](crate::Waypost::start_by): the server sees the wall clock of the file (`+6m`), and the real monotonic clock.
 pub fn under_clock(stamp: &Path) -> impl FnOnce(&Path) -> Command {
-    let (library, stamp) = (library(), stamp.to_owned());
+    let (library, stamp) = (fake_clock_library(), stamp.to_owned());
     move |binary| {
         let mut command = Command::new("sh");
         command.arg("-c").arg(CLEAN_START).arg(binary);

@@ -49,6 +49,14 @@ def arc_checked(message, look_up):
     return {"cv": cv.decode() if cv else None, "domains": [result["as-domain"].decode() for result in results], "reason": str(reason)}
 
 
+def arc_sealed(message, order):
+    """The fields of the next ARC set, by dkimpy for the server `server_id`, whose Authentication-Results the message has."""
+    fields = dkim.ARC(message).sign(
+        order["selector"].encode(), order["domain"].encode(), order["rsa"].encode(), order["server_id"].encode(), include_headers=[b"from", b"subject", b"date", b"message-id"]
+    )
+    return b"".join(fields)
+
+
 ODD_BODIES = [
     b"",
     b"\r\n",
@@ -145,6 +153,9 @@ if request["do"] == "verify":
 elif request["do"] == "arc":
     look_up = dnsfunc(request["server"], request["port"])
     answer = [arc_checked(base64.b64decode(message), look_up) for message in request["messages"]]
+elif request["do"] == "seal":
+    messages = [base64.b64decode(message) for message in request["messages"]]
+    answer = [base64.b64encode(arc_sealed(message, request) + message).decode() for message in messages]
 else:
     answer = generated(request)
 json.dump(answer, sys.stdout)

@@ -26,6 +26,16 @@ impl OutboundScene {
     /// The same with records of the test's own.
     pub fn in_lab(lab: Lab, records: &str, options: &str) -> Self {
         let dns = Dns::start(&lab, &(zone(&lab) + records));
+        Self::with_dns(lab, dns, options)
+    }
+
+    /// The same with one more zone: its name and its records.
+    pub fn with_zone(lab: Lab, records: &str, (name, more): (&str, &str), options: &str) -> Self {
+        let dns = Dns::with_zone(&lab, &(zone(&lab) + records), name, more);
+        Self::with_dns(lab, dns, options)
+    }
+
+    fn with_dns(lab: Lab, dns: Dns, options: &str) -> Self {
         let inbox = Sink::start(lab.address(2), MX_PORT);
         let waypost = Waypost::started(&lab, "foo@inbox.test", options);
         let password = waypost.account("me@example.test");

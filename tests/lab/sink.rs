@@ -34,12 +34,6 @@ impl Delivered {
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.content).into_owned()
     }
-
-    /// The content without this field, which is on one line.
-    pub fn text_without(&self, name: &str) -> Vec<u8> {
-        let start = format!("{name}:").into_bytes();
-        self.content.split_inclusive(|b| *b == b'\n').filter(|line| !line.starts_with(&start)).flatten().copied().collect()
-    }
 }
 
 type Decide = dyn Fn(&str) -> Option<Reply> + Send + Sync;

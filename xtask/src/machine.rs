@@ -91,6 +91,7 @@ const PERL_MODULES: &[(&str, &str)] = &[
 /// Python's packages, and the modules that they bring.
 const PYTHON_PACKAGES: &[&str] = &[
     "dkimpy==1.1.8",
+    "authres==1.2.0",
     "pysrs==1.0.3",
     "dnspython==2.9.2",
     "PyNaCl==1.6.2",
@@ -98,7 +99,7 @@ const PYTHON_PACKAGES: &[&str] = &[
     "standardwebhooks==1.1.0",
     "schemathesis==4.32.5",
 ];
-const PYTHON_MODULES: &str = "import dkim, SRS, dns.resolver, nacl, prometheus_client, standardwebhooks, schemathesis";
+const PYTHON_MODULES: &str = "import dkim, authres, SRS, dns.resolver, nacl, prometheus_client, standardwebhooks, schemathesis";
 
 /// Maximum wait for the locks of another package manager.
 const LOCK_WAIT: Duration = Duration::from_secs(600);

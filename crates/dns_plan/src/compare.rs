@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use super::judge::{Context, Verdict, judge};
 use super::mistakes::{doubled, is_proxy};
 use super::{
-    Answer, Answers, Data, DnsSeverity, Finding, Found, PlannedRecord, Question, RecordKind, RecordState, RecordType, Source, zone_among,
+    Answer, Answers, Data, DnsSeverity, DomainLoss, Finding, Found, PlannedRecord, Question, RecordKind, RecordState, RecordType, Source,
+    zone_among,
 };
 
 /// The findings, and the questions to ask before they are complete.
@@ -95,6 +96,7 @@ fn judged(context: &Context<'_>, record: &PlannedRecord, answer: &Answer, worst:
         Verdict::Need(_) | Verdict::Same => return None,
         Verdict::Unknown(why) => made(record, RecordState::Unknown, found, why.clone()),
         Verdict::Differs(why) => made(record, RecordState::Differs, found, because(why)),
+        Verdict::Lost(loss, why) => lost(record, *loss, found, because(why)),
         Verdict::Lesser(severity, why) => Finding { severity: *severity, ..made(record, RecordState::Differs, found, because(why)) },
         Verdict::Missing(why) => {
             let zone = zone_among(&record.owner, &context.domains);
@@ -153,7 +155,25 @@ fn made(record: &PlannedRecord, state: RecordState, found: &[Found], why: String
         severity: record.severity,
         why,
         fix: Some(fix),
+        loss: None,
     }
+}
+
+/// The finding of a domain whose mail does not come here any more.
+fn lost(record: &PlannedRecord, loss: DomainLoss, found: &[Found], why: String) -> Finding {
+    let state = if loss == DomainLoss::Unregistered { RecordState::Missing } else { RecordState::Differs };
+    let domain = record.owner.trim_end_matches('.');
+    let fix = match loss {
+        DomainLoss::Unregistered => format!(
+            "renew {domain} at its registrar: once it is free, anybody can register it and gets its mail; if you gave it up: waypost domain remove {domain}"
+        ),
+        DomainLoss::Elsewhere => format!(
+            "if nobody moved it, look at its name servers and its registration, which registrars replace when it lapses; then replace it with: {}; \
+             if it moved on purpose: waypost domain remove {domain}",
+            record.zone_line()
+        ),
+    };
+    Finding { fix: Some(fix), loss: Some(loss), ..made(record, state, found, why) }
 }
 
 /// The record that replaces the existing ones; it keeps other servers that send for the domain.
@@ -226,5 +246,5 @@ fn extra(record: &PlannedRecord, found: &Found) -> Option<Finding> {
         record.owner,
         if let Data::Address(a) = &found.data { if a.is_ipv6() { "AAAA" } else { "A" } } else { "MX" }
     ));
-    Some(Finding { record: record.clone(), state: RecordState::Extra, found: vec![shown], severity, why: why.into(), fix })
+    Some(Finding { record: record.clone(), state: RecordState::Extra, found: vec![shown], severity, why: why.into(), fix, loss: None })
 }

@@ -350,3 +350,30 @@ fn an_unknown_address_has_a_placeholder() {
     let same = super::plan(&DnsFacts { forwarding: "mx.example.com".parse().unwrap(), ..facts() });
     assert_eq!(same.iter().filter(|record| record.kind == RecordKind::Spf && record.owner == "mx.example.com.").count(), 1);
 }
+
+#[test]
+fn an_unregistered_domain_and_one_with_another_mx_are_told_apart() {
+    let plan = plan(&facts());
+    let mx = plan.iter().find(|record| record.kind == RecordKind::Mx).unwrap();
+    let asked = Question::new(&mx.owner, RecordType::Mx);
+    let judged = |answer: Answer| {
+        let mut answers = Answers::default();
+        for question in questions(&plan) {
+            let planned = whole().answer(&question);
+            answers.add(question.clone(), US, if question == asked { answer.clone() } else { planned });
+        }
+        compare(&plan, &answers).findings.into_iter().find(|finding| finding.record == *mx).unwrap()
+    };
+    let no_name = |zone: &str| Answer::NoName { zone: zone.into(), ttl_s: 900 };
+    for zone in ["com.", "co.uk."] {
+        let finding = judged(no_name(zone));
+        assert_eq!((finding.state.clone(), finding.loss, finding.is_red()), (RecordState::Missing, Some(DomainLoss::Unregistered), true));
+        assert!(finding.why.contains(zone) && finding.fix.unwrap().starts_with("renew "), "{}", finding.why);
+    }
+    // Below a zone of one's own, a name without records does not exist either.
+    let finding = judged(no_name("example.org."));
+    assert!(finding.loss.is_none() && finding.is_plainly_missing(), "{finding:?}");
+    let finding = judged(Answer::Records(vec![Found { data: Data::Mx(10, "mx.parking.example.".into()), ttl_s: 60 }]));
+    assert_eq!((finding.state.clone(), finding.loss), (RecordState::Differs, Some(DomainLoss::Elsewhere)));
+    assert!(finding.why.starts_with("mail goes to another server") && finding.fix.unwrap().contains("waypost domain remove"));
+}

@@ -95,6 +95,13 @@ pub enum Answer {
     Records(Vec<Found>),
     /// No such record; the TTL of that answer in seconds.
     Nothing(u32),
+    /// The name does not exist (NXDOMAIN).
+    NoName {
+        /// The zone whose servers say so.
+        zone: String,
+        /// The TTL of that answer, in seconds.
+        ttl_s: u32,
+    },
     /// No valid answer.
     Failed(String),
 }
@@ -104,7 +111,7 @@ impl Answer {
     pub fn records(&self) -> &[Found] {
         match self {
             Self::Records(records) => records,
-            Self::Nothing(_) | Self::Failed(_) => &[],
+            Self::Nothing(_) | Self::NoName { .. } | Self::Failed(_) => &[],
         }
     }
 
@@ -112,7 +119,7 @@ impl Answer {
     pub(super) fn ttl_s(&self) -> u32 {
         match self {
             Self::Records(records) => records.iter().map(|r| r.ttl_s).max().unwrap_or(0),
-            Self::Nothing(ttl_s) => *ttl_s,
+            Self::Nothing(ttl_s) | Self::NoName { ttl_s, .. } => *ttl_s,
             Self::Failed(_) => 0,
         }
     }
@@ -179,6 +186,33 @@ impl RecordState {
     }
 }
 
+/// How a hosted domain was lost: its mail does not come here any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DomainLoss {
+    /// The zone above it says that it does not exist: its registration has lapsed, or it never had one.
+    Unregistered,
+    /// Its MX records name other servers.
+    Elsewhere,
+}
+
+impl DomainLoss {
+    /// Its name in events and JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unregistered => "unregistered",
+            Self::Elsewhere => "elsewhere",
+        }
+    }
+
+    /// In a sentence.
+    pub fn sentence(self, domain: &str) -> String {
+        match self {
+            Self::Unregistered => format!("the domain {domain} does not exist any more"),
+            Self::Elsewhere => format!("mail for {domain} goes to another server"),
+        }
+    }
+}
+
 /// The result for a record of the plan, or for an extra record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
@@ -194,6 +228,8 @@ pub struct Finding {
     pub why: String,
     /// What to do, with the record to publish.
     pub fix: Option<String>,
+    /// How its domain was lost, if it was.
+    pub loss: Option<DomainLoss>,
 }
 
 impl Finding {

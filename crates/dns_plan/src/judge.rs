@@ -13,7 +13,9 @@ use mail::evidence::SpfResult as Says;
 use super::finding::{NOT_THERE, escaped};
 use super::mistakes::{doubled, first_word, is_proxy, text_mistake};
 use super::spf::{self, Evaluation, Stop};
-use super::{Answer, Answers, Data, DmarcStage, DnsSeverity, Found, PlannedRecord, Question, RecordKind, RecordType, zone_among};
+use super::{
+    Answer, Answers, Data, DmarcStage, DnsSeverity, DomainLoss, Found, PlannedRecord, Question, RecordKind, RecordType, zone_among,
+};
 
 /// What a judgement depends on besides record and answer.
 pub(super) struct Context<'a> {
@@ -28,6 +30,8 @@ pub(super) enum Verdict {
     Same,
     Missing(String),
     Differs(String),
+    /// The mail of a hosted domain does not come here any more.
+    Lost(DomainLoss, String),
     /// Differs, with a severity of its own.
     Lesser(DnsSeverity, String),
     Unknown(String),
@@ -35,12 +39,15 @@ pub(super) enum Verdict {
     Need(Question),
 }
 
-use Verdict::{Differs, Lesser, Missing, Need, Same, Unknown};
+use Verdict::{Differs, Lesser, Lost, Missing, Need, Same, Unknown};
 
 /// Judges the answer.
 pub(super) fn judge(context: &Context<'_>, record: &PlannedRecord, answer: &Answer) -> Verdict {
     if let Answer::Failed(why) = answer {
         return Unknown(escaped(why));
+    }
+    if let Some(verdict) = unregistered(record, answer) {
+        return verdict;
     }
     let found = answer.records();
     if let Some(verdict) = alias_in_the_way(record, found) {
@@ -58,6 +65,28 @@ pub(super) fn judge(context: &Context<'_>, record: &PlannedRecord, answer: &Answ
         RecordKind::Srv => service(record, found),
         RecordKind::Tlsa | RecordKind::Caa => exact(record, found),
     }
+}
+
+/// Second labels under which registries of countries register: `example.co.uk`.
+const REGISTRY_LABELS: [&str; 9] = ["ac", "co", "com", "edu", "gov", "ne", "net", "or", "org"];
+
+/// Whether a zone looks like a registry's: a missing name in another zone may only have lost its records.
+fn is_of_registry(zone: &str) -> bool {
+    match zone.trim_end_matches('.').split('.').collect::<Vec<_>>().as_slice() {
+        [_] => true,
+        [second, country] => country.len() == 2 && REGISTRY_LABELS.contains(second),
+        _ => false,
+    }
+}
+
+/// The MX record of a hosted domain that its registry does not know.
+fn unregistered(record: &PlannedRecord, answer: &Answer) -> Option<Verdict> {
+    let (Answer::NoName { zone, .. }, RecordKind::Mx) = (answer, record.kind) else { return None };
+    let why = format!(
+        "the servers of {} say that the domain does not exist: it is not registered, or its registration has lapsed",
+        escaped(zone)
+    );
+    is_of_registry(zone).then_some(Lost(DomainLoss::Unregistered, why))
 }
 
 fn nothing() -> Verdict {
@@ -90,7 +119,10 @@ fn mx(context: &Context<'_>, record: &PlannedRecord, found: &[Found]) -> Verdict
     if hosts.iter().any(|found| found.eq_ignore_ascii_case(&doubled(host, &zone))) {
         return Differs(format!("the zone's name is doubled: the provider's form appends {zone} itself, or needs a dot at the end"));
     }
-    Differs(if record.kind == RecordKind::NullMx { "it accepts mail".into() } else { "mail goes to another server".into() })
+    if record.kind == RecordKind::NullMx {
+        return Differs("it accepts mail".into());
+    }
+    Lost(DomainLoss::Elsewhere, "mail goes to another server".into())
 }
 
 fn addresses(found: &[Found]) -> Vec<IpAddr> {

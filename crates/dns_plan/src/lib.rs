@@ -24,7 +24,7 @@ use policy::StsPolicy;
 
 pub use client_records::{ClientRecord, SubmissionPorts, client_records};
 pub use compare::{Checked, compare, questions};
-pub use finding::{Answer, Answers, Data, Finding, Found, Question, RecordState, Source};
+pub use finding::{Answer, Answers, Data, DomainLoss, Finding, Found, Question, RecordState, Source};
 pub use forms::{ProviderForm, provider_fields, strings_of, zone_lines};
 pub use plan::plan;
 pub use record::{DnsSeverity, PlannedRecord, RecordKind, RecordType, RecordUse, reverse_name, zone_among};

@@ -41,9 +41,25 @@ struct ArcSet<'a> {
     results: Field<'a>,
 }
 
+/// Whether a field belongs to an ARC set.
+pub fn is_arc_field(field: &Field<'_>) -> bool {
+    [SEAL, SIGNATURE, RESULTS].iter().any(|name| field.is(name))
+}
+
+/// What the topmost seal in these fields says of the chain below it; `None` without a seal.
+pub fn sealed_result(header: &[u8]) -> Option<ArcResult> {
+    let seal = Fields::find_first(header, SEAL)?;
+    let cv = Tags::parse(seal.value)?.packed("cv")?;
+    Some(match cv.to_ascii_lowercase().as_str() {
+        "none" => ArcResult::None,
+        "pass" => ArcResult::Pass,
+        _ => ArcResult::Fail,
+    })
+}
+
 /// Whether there are fields of a chain.
 pub(crate) fn is_chained(header: &[u8]) -> bool {
-    Fields::new(header).any(|field| [SEAL, SIGNATURE, RESULTS].iter().any(|name| field.is(name)))
+    Fields::new(header).any(|field| is_arc_field(&field))
 }
 
 /// Fetches the keys of the chain in this header section; the chain fails if one is missing after `wait`.

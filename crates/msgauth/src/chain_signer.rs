@@ -11,7 +11,7 @@ use mail_auth::signer::Ready;
 use mail_auth::{AuthenticatedMessage, Dkim2Output, Dkim2Result};
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
-use crate::dkim2::{self, ChainEnvelope};
+use crate::dkim2::{self, ChainEnvelope, Parts};
 use crate::key::{Algorithm, KeyError};
 use crate::{Authenticator, DkimKeys};
 
@@ -164,6 +164,8 @@ pub struct ArrivedChain<'a> {
 pub struct Extension<'a> {
     proof: &'a Dkim2Output<'a>,
     proven: &'a AuthenticatedMessage<'a>,
+    /// The proven message, whole.
+    octets: &'a [u8],
 }
 
 impl Extension<'_> {
@@ -176,10 +178,11 @@ impl Extension<'_> {
         if !dkim2::is_bounded(octets) {
             return Err(unproven());
         }
-        let Some(proven) = AuthenticatedMessage::parse(octets) else { return Err(unproven()) };
+        let parts = Parts::of(octets);
+        let Some(proven) = parts.parsed() else { return Err(unproven()) };
         let output = dkim2::output(&arrived.authenticator.verifier, &proven, arrived.envelope, &arrived.keys.0);
         match output.filter(|output| *output.result() == Dkim2Result::Pass) {
-            Some(proof) => Ok(sign(&Extension { proof: &proof, proven: &proven })),
+            Some(proof) => Ok(sign(&Extension { proof: &proof, proven: &proven, octets })),
             None => Err(unproven()),
         }
     }
@@ -189,7 +192,7 @@ impl Extension<'_> {
     /// # Errors
     /// The signature would not be valid: the custody does not lead to this hop, for example.
     pub fn sign_proven(&self, signers: HopSigners<'_>, next: NextHop<'_>) -> Result<Vec<u8>, ChainError> {
-        self.signed(self.proven, signers, next)
+        self.signed(self.proven, self.octets, signers, next)
     }
 
     /// The fields of our hop for another copy, with other unsigned fields on top.
@@ -197,8 +200,8 @@ impl Extension<'_> {
     /// # Errors
     /// As [`Extension::sign_proven`]; also if its signed fields or its body are others.
     pub fn sign_copy(&self, copy: &[u8], signers: HopSigners<'_>, next: NextHop<'_>) -> Result<Vec<u8>, ChainError> {
-        let message = AuthenticatedMessage::parse(copy).ok_or_else(unreadable)?;
-        self.signed(&message, signers, next)
+        let parts = Parts::of(copy);
+        self.signed(&parts.parsed().ok_or_else(unreadable)?, copy, signers, next)
     }
 
     /// The fields of our hop for a changed form, which has the chain's fields as they came: with the recipe that restores the proven octets.
@@ -206,17 +209,24 @@ impl Extension<'_> {
     /// # Errors
     /// As [`Extension::sign_proven`].
     pub fn sign_revision(&self, revised: &[u8], signers: HopSigners<'_>, next: NextHop<'_>) -> Result<Vec<u8>, ChainError> {
-        signers.revision(self.proven.raw_message(), revised, next, Some(self.proof))
+        signers.revision(self.octets, revised, next, Some(self.proof))
     }
 
-    fn signed(&self, message: &AuthenticatedMessage<'_>, signers: HopSigners<'_>, next: NextHop<'_>) -> Result<Vec<u8>, ChainError> {
+    fn signed(
+        &self,
+        message: &AuthenticatedMessage<'_>,
+        octets: &[u8],
+        signers: HopSigners<'_>,
+        next: NextHop<'_>,
+    ) -> Result<Vec<u8>, ChainError> {
         let HopSigners { bridge, last } = signers;
         let Some(bridge) = bridge else {
             return last.strict.sign_with_message_instance(message, None, hop(next), Some(self.proof)).map(written).map_err(invalid);
         };
         let first = signers.bridged(bridge, message, Some(self.proof))?;
-        let bridged = [&first, message.raw_message()].concat();
-        let bridged = AuthenticatedMessage::parse(&bridged).ok_or_else(unreadable)?;
+        let bridged = [first.as_slice(), octets].concat();
+        let bridged = Parts::of(&bridged);
+        let bridged = bridged.parsed().ok_or_else(unreadable)?;
         let mut fields = last.arranged.sign_with_message_instance(&bridged, None, hop(next), None).map(written).map_err(invalid)?;
         fields.extend_from_slice(&first);
         Ok(fields)

@@ -107,10 +107,37 @@ pub(crate) fn verify(auth: &MessageAuthenticator, content: &[u8], envelope: Chai
         Ok(signatures) => signatures,
         Err(beyond) => return ChainCheck { result: ChainResult::PermError, reason: Some(beyond.into()), ..ChainCheck::default() },
     };
-    let Some(message) = AuthenticatedMessage::parse(content) else { return unreadable() };
+    let parts = Parts::of(content);
+    let Some(message) = parts.parsed() else { return unreadable() };
     let output = output(auth, &message, envelope, keys);
     let (result, failed_hop, reason) = converted(output.as_ref().map(Dkim2Output::result), &signatures);
     ChainCheck { result, hops: hops(signatures), failed_hop, reason }
+}
+
+/// A message in two parts, as mail-auth is to read it: it would hash the body for each DKIM-Signature, so these fields, which a chain does not cover, are left
+/// out.
+pub(crate) struct Parts<'a> {
+    /// The other fields; empty if the header section is not a plain list of fields.
+    fields: Vec<u8>,
+    /// The empty line and the body, or all of a message whose header section is not plain.
+    rest: &'a [u8],
+}
+
+impl<'a> Parts<'a> {
+    pub fn of(content: &'a [u8]) -> Self {
+        let fields_len = Fields::new(content).map(|field| field.raw.len()).sum::<usize>();
+        let rest = content.get(fields_len..).unwrap_or_default();
+        if !rest.starts_with(b"\r\n") {
+            return Self { fields: Vec::new(), rest: content };
+        }
+        let kept = Fields::new(content).filter(|field| !field.is("DKIM-Signature"));
+        Self { fields: kept.flat_map(|field| field.raw.iter().copied()).collect(), rest }
+    }
+
+    /// The message for mail-auth. Its `raw_message` is not the whole.
+    pub fn parsed(&self) -> Option<AuthenticatedMessage<'_>> {
+        AuthenticatedMessage::parse_with_opts(self.rest, Some(&self.fields), true)
+    }
 }
 
 fn unreadable() -> ChainCheck {
@@ -204,5 +231,21 @@ mod tests {
         assert_eq!(hop(error(mail_auth::dkim2::Dkim2Error::FromNotAuthentic(2))), Some(2));
         assert_eq!(hop(error(mail_auth::dkim2::Dkim2Error::NullBodyRecipe(2))), Some(2));
         assert_eq!(hop(error(mail_auth::dkim2::Dkim2Error::ChainTooLong)), None);
+    }
+
+    #[test]
+    fn the_parts_are_the_message_without_its_dkim_signatures() {
+        let plain = b"A: 1\r\nDKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d=a.test; s=s; h=from; bh=YQ==; b=YQ==\r\nFrom: a@a.test\r\n\r\nbody\r\n";
+        let parts = Parts::of(plain);
+        let message = parts.parsed().unwrap();
+        assert_eq!((parts.fields.as_slice(), message.raw_body()), (b"A: 1\r\nFrom: a@a.test\r\n".as_slice(), b"body\r\n".as_slice()));
+        assert!(message.dkim_signatures().is_empty() && message.first_from_address() == "a@a.test");
+        for odd in [b"A: 1\r\nno field\r\n\r\nbody".as_slice(), b"A: 1\r\n", b"A: 1\n\nbody"] {
+            let parts = Parts::of(odd);
+            let (message, whole) = (parts.parsed().unwrap(), AuthenticatedMessage::parse(odd).unwrap());
+            assert_eq!((message.headers(), message.raw_body()), (whole.headers(), whole.raw_body()), "{:?}", String::from_utf8_lossy(odd));
+        }
+        let empty = b"A: 1\r\n\r\n";
+        assert_eq!(Parts::of(empty).parsed().unwrap().raw_body(), b"");
     }
 }

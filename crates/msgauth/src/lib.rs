@@ -35,6 +35,7 @@ use mail::evidence::{ArcResult, ChainCheck, DkimCheck, DmarcCheck, DmarcRecord, 
 use mail_auth::MessageAuthenticator;
 use tokio::time::timeout;
 
+pub use arc::{is_arc_field, sealed_result};
 pub use chain_signer::{ArrivedChain, ChainError, ChainSigner, Extension, HopSigners, NextHop};
 pub use dkim2::{ChainEnvelope, chain_hops, is_chain_field};
 pub use dns::{Answering, Dns, SimulatedDns};

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod arc;
+mod arc_signing;
 mod dkim;
 mod evaluate;
 mod name_server;

@@ -129,9 +129,9 @@ pub(crate) fn accept(authenticated: Authenticated, treatment: Treatment, whole: 
     Accepted { received, proof, whole, treatment, may_report, is_ours: false, returned: None, lacks_message_id, lacks_date }
 }
 
-/// Whether a DKIM signature names a field that is not there: adding the field would break the signature (RFC 6376 s.5.4).
+/// Whether a signature of DKIM or ARC names a field that is not there: adding the field would break the signature (RFC 6376 s.5.4).
 fn is_signed_absent(header: &[u8], name: &str) -> bool {
-    let mut signatures = Fields::new(header).filter(|field| field.is("DKIM-Signature"));
+    let mut signatures = Fields::new(header).filter(|field| field.is("DKIM-Signature") || field.is("ARC-Message-Signature"));
     // One that cannot be read does not verify.
     signatures.any(|field| Tags::parse(field.value).is_some_and(|tags| tags.lists("h", &[name])))
 }
@@ -207,6 +207,15 @@ fn unquoted_comma(name: &str) -> Reply {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_field_whose_absence_is_signed_is_not_added() {
+        for signature in ["DKIM-Signature: v=1; h=from:Date; b=x", "ARC-Message-Signature: i=1; h=date : from; b=x"] {
+            let header = format!("{signature}\r\nFrom: her@foreign.test\r\n\r\n").into_bytes();
+            assert!(is_signed_absent(&header, "Date") && !is_signed_absent(&header, "Message-ID"), "{signature}");
+        }
+        assert!(!is_signed_absent(b"X-Signature: h=date\r\nFrom: her@foreign.test\r\n\r\n", "Date"));
+    }
 
     #[test]
     fn the_filters_verdict_can_hold_or_refuse_an_accepted_message() {

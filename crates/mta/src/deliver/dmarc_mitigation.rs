@@ -6,7 +6,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use mail::{Body, Domain, Field, Fields, Mailbox, QueueId, ReversePath, header_len};
 use mail_parser::MessageParser;
-use msgauth::{ChainEnvelope, NextHop, is_chain_field};
+use msgauth::{ChainEnvelope, NextHop, is_arc_field, is_chain_field, sealed_result};
 use net::random_u32;
 use store::{ClaimedRecipient, Content, Message, NewMessage};
 
@@ -51,26 +51,25 @@ async fn queue_again(outbox: &Outbox, message: &Message, recipient: &ClaimedReci
     let Snapshot { settings, directory } = outbox.shared.snapshot();
     let id = QueueId::next(clock.now_ms(), random_u32());
     let is_8bit = !form.bytes.is_ascii();
+    let domain = &settings.forward.srs.domain;
     let unsigned = unsigned(&message.prefix);
-    let mut prefix = outbox.signing.sign(&directory, &settings.forward.srs.domain, &unsigned, &form.bytes).await;
-    prefix.extend_from_slice(&unsigned);
-    let mut hop = continued(outbox, message, recipient, &form, &prefix).await;
-    hop.extend_from_slice(&prefix);
-    let (prefix, bytes) = (hop, form.bytes);
-    let content = store.put(id, &bytes).await.ok()?;
-    Some(NewMessage {
-        message: Message {
-            id,
-            mendable: false,
-            body: if is_8bit { Body::EightBit } else { message.body },
-            prefix: prefix.into(),
-            ..message.clone()
-        },
-        content,
-        recipients: vec![recipient.recipient.clone()],
-        claimed: false,
-        held: None,
-    })
+    let signed = outbox.signing.sign(&directory, domain, &unsigned, &form.bytes).await;
+    let body = if is_8bit { Body::EightBit } else { message.body };
+    let prefix = joined(&signed, &unsigned);
+    let mut again = Message { id, mendable: false, body, prefix, ..message.clone() };
+    // Our set covers the field that has changed. What it says of the chain below is still true.
+    if let Some(arrived) = sealed_result(&message.prefix) {
+        let set = outbox.signing.seal(&directory, domain, &again, &form.bytes, arrived).await;
+        again.prefix = joined(&set, &again.prefix);
+    }
+    let hop = continued(outbox, message, recipient, &form, &again.prefix).await;
+    again.prefix = joined(&hop, &again.prefix);
+    let content = store.put(id, &form.bytes).await.ok()?;
+    Some(NewMessage { message: again, content, recipients: vec![recipient.recipient.clone()], claimed: false, held: None })
+}
+
+fn joined(fields: &[u8], prefix: &[u8]) -> Bytes {
+    [fields, prefix].concat().into()
 }
 
 /// The fields of our hop in the message's DKIM2 chain, with the recipe that restores what came; none if the form that was refused did not continue the chain.
@@ -104,10 +103,10 @@ fn is_exploded(field: &Field<'_>) -> bool {
     field.unfolded().contains("f=exploded")
 }
 
-/// The prefix without our signatures, which cover the original form.
+/// The prefix without our signatures and our ARC set, which cover the original form.
 fn unsigned(prefix: &Bytes) -> Bytes {
     let mut out = BytesMut::with_capacity(prefix.len());
-    for field in Fields::new(prefix).filter(|field| !field.is("DKIM-Signature") && !is_chain_field(field)) {
+    for field in Fields::new(prefix).filter(|field| !field.is("DKIM-Signature") && !is_chain_field(field) && !is_arc_field(field)) {
         out.put_slice(field.raw);
     }
     out.freeze()
@@ -185,6 +184,10 @@ mod tests {
     #[test]
     fn our_old_signature_is_removed() {
         let prefix = Bytes::from_static(b"DKIM-Signature: v=1;\r\n\tb=abc\r\nDelivered-To: me@x.test\r\nReceived: from a\r\n\tby b\r\n");
+        let sealed = Bytes::from(
+            [b"ARC-Seal: i=1; cv=none\r\nARC-Message-Signature: i=1\r\nARC-Authentication-Results: i=1; x\r\n", prefix.as_ref()].concat(),
+        );
+        assert_eq!((unsigned(&sealed), sealed_result(&sealed)), (unsigned(&prefix), Some(mail::evidence::ArcResult::None)));
         assert_eq!(unsigned(&prefix), b"Delivered-To: me@x.test\r\nReceived: from a\r\n\tby b\r\n".as_slice());
     }
 }

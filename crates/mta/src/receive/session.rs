@@ -263,13 +263,11 @@ impl SessionDriver {
         let client = Client { login: self.session.identity() };
         let reverse_path = self.session.reverse_path().cloned().unwrap_or(ReversePath::Null);
         let before = PriorRecipients::of(self.session.recipients());
-        let delay_ms = if client.login.is_none() { self.inbound.shared.settings.load().limits.recipient_delay_ms } else { 0 };
-        let delay = async {
-            if delay_ms > 0 {
-                tokio::time::sleep(Duration::from_millis(delay_ms)).await;
-            }
-        };
-        let (decided, ()) = tokio::join!(check_recipient(&self.inbound, client, &reverse_path, &recipient.forward_path, before), delay);
+        let limit_ms = self.inbound.shared.settings.load().limits.recipient_delay_ms;
+        let delay_ms = if client.login.is_none() { limit_ms } else { 0 };
+        let check = check_recipient(&self.inbound, client, &reverse_path, &recipient.forward_path, before);
+        let delay = (delay_ms > 0).then(|| tokio::time::sleep(Duration::from_millis(delay_ms)));
+        let decided = no_sooner_than(delay, check).await;
         match decided {
             Ok(accepted) => self.session.accept_recipient(accepted),
             Err(reply) => {
@@ -365,6 +363,14 @@ impl SessionDriver {
     }
 }
 
+/// Waits for a decision and for the delay, which begin together: how long the decision took does not show.
+async fn no_sooner_than<T>(delay: Option<impl Future<Output = ()>>, decision: impl Future<Output = T>) -> T {
+    match delay {
+        None => decision.await,
+        Some(delay) => tokio::join!(decision, delay).0,
+    }
+}
+
 #[allow(clippy::disallowed_methods)] // a socket's deadline is the runtime's time, not the queue's
 fn now() -> Instant {
     Instant::now()
@@ -391,4 +397,31 @@ fn taken(responsibility: &Responsibility, id: QueueId) -> Reply {
         Responsibility::Dropped(_) => "automatic reply dropped, known here as",
     };
     Reply::new(250, (2, 0, 0), format!("{how} {id}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_quick_and_a_slow_decision_are_answered_when_the_delay_ends() {
+        for is_quick in [true, false] {
+            let ((decide, decided), (end, ended)) = (oneshot::channel(), oneshot::channel::<()>());
+            let delay = async { drop(ended.await) };
+            let mut answer = pin!(no_sooner_than(Some(delay), decided));
+            let mut is_answered =
+                async || std::future::poll_fn(|context| std::task::Poll::Ready(answer.as_mut().poll(context).is_ready())).await;
+            let [first, second] = if is_quick { [decide, end] } else { [end, decide] };
+            first.send(()).unwrap();
+            assert!(!is_answered().await, "both are needed");
+            second.send(()).unwrap();
+            assert!(is_answered().await);
+        }
+        let no_delay: Option<std::future::Ready<()>> = None;
+        assert_eq!(no_sooner_than(no_delay, std::future::ready(7)).await, 7);
+    }
 }

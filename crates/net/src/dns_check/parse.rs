@@ -45,13 +45,14 @@ pub(super) fn answer(message: &Message, record_type: RecordType) -> Answer {
         return Answer::Records(found);
     }
     let soa = message.authorities.iter().find_map(|record| match &record.data {
-        RData::SOA(soa) => Some(record.ttl.min(soa.minimum)),
+        RData::SOA(soa) => Some((shown(&record.name), record.ttl.min(soa.minimum))),
         _ => None,
     });
     let is_referral = message.authorities.iter().any(|record| record.record_type() == Type::NS) && !message.metadata.authoritative;
     match soa {
         None if is_referral => Answer::Failed("it refers to other servers".into()),
-        ttl_s => Answer::Nothing(ttl_s.unwrap_or(0)),
+        Some((zone, ttl_s)) if message.metadata.response_code == ResponseCode::NXDomain => Answer::NoName { zone, ttl_s },
+        soa => Answer::Nothing(soa.map_or(0, |(_, ttl_s)| ttl_s)),
     }
 }
 

@@ -73,7 +73,7 @@ fn nxdomain_servfail_and_referral_are_told_apart() {
     let soa = SOA::new(name("ns.example."), name("root.example."), 1, 2, 3, 4, 300);
     message.add_authority(Record::from_rdata(name("example."), 900, RData::SOA(soa)));
     message.metadata.response_code = ResponseCode::NXDomain;
-    assert_eq!(parse::answer(&message, RecordType::A), Answer::Nothing(300));
+    assert_eq!(parse::answer(&message, RecordType::A), Answer::NoName { zone: "example.".into(), ttl_s: 300 });
     assert_eq!(parse::zone_of(&message, "x.example."), Some("example.".into()));
     assert_eq!(parse::zone_of(&message, "x.notexample."), None);
     message.metadata.response_code = ResponseCode::ServFail;

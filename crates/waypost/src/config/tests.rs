@@ -19,6 +19,7 @@ fn hostname_alone_is_a_configuration() {
     let config = read("hostname = \"mx.example.com\"").unwrap();
     assert_eq!(config.settings.hostname.as_str(), "mx.example.com");
     assert_eq!(config.settings.limits.message_bytes, 50 << 20);
+    assert_eq!(config.settings.limits.recipient_delay_ms, 0, "only where the operator asks for it");
     assert_eq!(config.settings.schedule, policy::Schedule::default());
     assert_eq!(config.listeners().len(), 6);
     assert_eq!(config.admin_socket(), Path::new("/var/lib/waypost/waypost.sock"));

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 use axum::Router;
-use dns_plan::{Finding, RecordState, plan};
+use dns_plan::{DomainLoss, Finding, RecordState, plan};
 use events::{Event, EventKind, Events, Fact};
+use mail::Domain;
 use mta::Postmaster;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
@@ -95,6 +96,7 @@ async fn look(path: &Path, router: &Router, postmaster: &Postmaster, events: &Ev
     let file = SeenFile(config.file.data_dir.join("dns-seen.json"));
     let before: Option<Seen> = file.read().await;
     let (now, lost) = compare(before.as_ref(), &checked.findings);
+    let lost = without_consequences(lost);
     let red: Vec<&Finding> = checked.findings.iter().filter(|finding| finding.is_red()).collect();
     tracing::info!(records = checked.findings.len(), wrong = red.len(), lost = lost.len(), ?occasion, "DNS compared with the plan");
     let reported = match occasion {
@@ -121,11 +123,22 @@ fn record(events: &Events, findings: &[&Finding]) {
         let record = &finding.record;
         events.record_with(|| {
             let event = Event::new(EventKind::DnsDrift, now_ms).reason(Some(finding.why.as_str()));
-            let event =
-                event.fact(Fact::What, format!("{} {}", record.owner, record.record_type)).fact(Fact::Change, finding.state.as_str());
+            let event = event.fact(Fact::What, format!("{} {}", record.owner, record.record_type)).fact(Fact::Change, change(finding));
             event.maybe(Fact::Domain, record.domain.as_ref()).maybe(Fact::NextStep, finding.fix.as_ref())
         });
     }
+}
+
+fn change(finding: &Finding) -> &'static str {
+    finding.loss.map_or(finding.state.as_str(), DomainLoss::as_str)
+}
+
+/// The other records of a domain that does not exist are lost with it, and say nothing more.
+fn without_consequences(lost: Vec<&Finding>) -> Vec<&Finding> {
+    let is_gone = |finding: &&Finding| finding.loss == Some(DomainLoss::Unregistered);
+    let gone: Vec<Option<Domain>> =
+        lost.iter().copied().filter(|finding| is_gone(finding)).map(|finding| finding.record.domain.clone()).collect();
+    lost.into_iter().filter(|finding| is_gone(finding) || !gone.contains(&finding.record.domain)).collect()
 }
 
 fn key(finding: &Finding) -> String {
@@ -165,6 +178,9 @@ const REFUSED: &str = "Another server refused mail of yours because it could not
 const NEXT: &str = "\nOn the server:\n\n  waypost dns check    shows the present state\n  waypost dns apply    publishes the records, if a provider is configured\n";
 
 fn subject(lost: &[&Finding]) -> String {
+    if let Some((finding, loss)) = lost.iter().find_map(|finding| Some((finding, finding.loss?))) {
+        return loss.sentence(finding.record.owner.trim_end_matches('.'));
+    }
     match (lost.len(), lost.iter().filter(|finding| finding.is_red()).count()) {
         (1, 0) => "1 DNS record has changed".into(),
         (1, _) => "1 DNS record has changed, and is required".into(),
@@ -201,7 +217,7 @@ mod tests {
         let owner = "example.com.".to_owned();
         let record = PlannedRecord { domain: None, owner, record_type: RecordType::Mx, value, ttl_s: 3600, kind, severity, why: "" };
         let found = found.iter().map(ToString::to_string).collect();
-        Finding { record, state, found, severity, why: "it is not there".into(), fix: None }
+        Finding { record, state, found, severity, why: "it is not there".into(), fix: None, loss: None }
     }
 
     #[test]
@@ -222,5 +238,24 @@ mod tests {
         assert_eq!(reported(Some(&gone), finding(RecordState::Missing, &[])).1, 0);
         let (extra, lost) = reported(Some(&good), finding(RecordState::Extra, &["1 old."]));
         assert_eq!((lost, reported(Some(&extra), finding(RecordState::Extra, &["1 old."])).1), (1, 0));
+    }
+
+    #[test]
+    fn a_lost_domain_is_named_with_its_cause_and_its_other_records_are_not() {
+        let domain: Domain = "example.com".parse().unwrap();
+        let of = |loss, owner: &str| {
+            let finding = finding(RecordState::Missing, &[]);
+            let record = PlannedRecord { domain: Some(domain.clone()), owner: owner.into(), ..finding.record.clone() };
+            Finding { record, loss, ..finding }
+        };
+        let (mx, other) = (of(Some(DomainLoss::Unregistered), "example.com."), of(None, "_dmarc.example.com."));
+        let lost = without_consequences(vec![&other, &mx]);
+        assert_eq!(
+            (lost.len(), subject(&lost).as_str(), change(&mx)),
+            (1, "the domain example.com does not exist any more", "unregistered")
+        );
+        let moved = of(Some(DomainLoss::Elsewhere), "example.com.");
+        let lost = without_consequences(vec![&other, &moved]);
+        assert_eq!((lost.len(), subject(&lost).as_str(), change(&moved)), (2, "mail for example.com goes to another server", "elsewhere"));
     }
 }

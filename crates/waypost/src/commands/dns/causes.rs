@@ -62,7 +62,7 @@ mod tests {
         let owner = format!("{}.example.com.", kind.as_str());
         let value = "value".to_owned();
         let record = PlannedRecord { domain: None, owner, record_type: RecordType::Txt, value, ttl_s: 60, kind, severity, why: "" };
-        Finding { record, state, found: Vec::new(), severity, why: why.into(), fix: None }
+        Finding { record, state, found: Vec::new(), severity, why: why.into(), fix: None, loss: None }
     }
 
     #[test]

@@ -202,7 +202,7 @@ mod tests {
 
     fn finding(record: &PlannedRecord, state: RecordState, found: &[&str]) -> Finding {
         let found = found.iter().map(ToString::to_string).collect();
-        Finding { record: record.clone(), state, found, severity: record.severity, why: String::new(), fix: None }
+        Finding { record: record.clone(), state, found, severity: record.severity, why: String::new(), fix: None, loss: None }
     }
 
     fn decided(record: &PlannedRecord, state: RecordState, there: &[&str], ours: &[&str], replace: &[&str]) -> Changes {

@@ -2,6 +2,7 @@
 //!
 //! Invariant: an event that happens daily in a healthy server makes none.
 
+use dns_plan::DomainLoss;
 use events::{Event, EventKind, Fact};
 
 use super::notice::{Notice, NoticeKind};
@@ -22,6 +23,10 @@ pub fn of_event(event: &Event) -> Option<Notice> {
         }
         EventKind::DnsDrift => {
             let (what, change) = (fact(Fact::What), fact(Fact::Change));
+            if let Some(lost) = lost_domain(what, change) {
+                let text = format!("{reason}\n\n{}\n\n  waypost dns check\n", fact(Fact::NextStep));
+                return Some(Notice { has_letter: true, ..Notice::urgent(NoticeKind::Dns, what, &lost, &text) });
+            }
             let text = format!("{reason}\n\n  waypost dns check\n");
             let notice = Notice::daily(NoticeKind::Dns, what, &format!("the DNS record {what} has changed: {change}"), &text);
             Notice { has_letter: true, ..notice }
@@ -50,6 +55,12 @@ pub fn of_event(event: &Event) -> Option<Notice> {
         }
         _ => return None,
     })
+}
+
+/// The sentence about a domain whose mail does not come here any more.
+fn lost_domain(what: &str, change: &str) -> Option<String> {
+    let loss = [DomainLoss::Unregistered, DomainLoss::Elsewhere].into_iter().find(|loss| loss.as_str() == change)?;
+    Some(loss.sentence(what.split(' ').next()?.trim_end_matches('.')))
 }
 
 fn new_network(event: &Event, login: &str, password: &str) -> Notice {
@@ -83,6 +94,9 @@ mod tests {
         let drift = Event::new(EventKind::DnsDrift, 0).fact(Fact::What, "example.test. MX").fact(Fact::Change, "missing");
         let notice = of_event(&drift).unwrap();
         assert_eq!((notice.is_urgent, notice.has_letter), (false, true));
+        let gone = Event::new(EventKind::DnsDrift, 0).fact(Fact::What, "example.test. MX").fact(Fact::Change, "unregistered");
+        let notice = of_event(&gone).unwrap();
+        assert_eq!((notice.is_urgent, notice.subject.as_str()), (true, "the domain example.test does not exist any more"));
         let login = Event::new(EventKind::LoggedIn, 0).login(Some("me@example.test"));
         assert_eq!(of_event(&login), None);
         assert!(of_event(&login.clone().fact(Fact::New, "yes")).unwrap().subject.contains("from a new network"));
