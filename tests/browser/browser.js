@@ -140,4 +140,4 @@ function run(script) {
   );
 }
 
-module.exports = { assert, run, visitor, wider };
+module.exports = { assert, axe, modules, run, visitor, wider };

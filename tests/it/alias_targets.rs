@@ -1,6 +1,8 @@
 //! Aliases whose targets cannot receive mail: found by commands, doctor and the daily check.
 
 use std::fs;
+use std::net::UdpSocket;
+use std::time::{Duration, Instant};
 
 use it::{Dns, Lab, MX_PORT, Sink, Waypost, wait_within};
 use serde_json::Value;
@@ -53,6 +55,11 @@ fn an_unreachable_target_is_accepted_with_a_warning() {
     drop(dns);
     assert_eq!(warnings(&waypost, &["alias", "add", "me@example.test", "foo@nowhere.test", "--replace"]), "");
     assert!(waypost.ok(&["alias", "test", "me@example.test"]).contains("cannot look up"));
+    // A resolver that says nothing: whoever types the command waits for a moment only.
+    let _silent = UdpSocket::bind((lab.address(53), it::DNS_PORT)).unwrap();
+    let begin = Instant::now();
+    assert!(waypost.ok(&["alias", "test", "me@example.test"]).contains("no answer in time"));
+    assert!(begin.elapsed() < Duration::from_millis(2300), "{:?}", begin.elapsed());
 }
 
 #[test]

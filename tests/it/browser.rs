@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use it::{Dns, HTTPS_PORT, Lab, MX_PORT, OWNER, Sink, Waypost, forwarding_zone, owned, run, run_ok};
+use it::{Dns, HTTPS_PORT, Lab, MX_PORT, OWNER, Sink, Talk, Waypost, forwarding_zone, owned, run, run_ok, under_clock};
 use mail::Reply;
 use serde_json::{Value, json};
 
@@ -120,14 +120,59 @@ fn hostile_mail_runs_nothing_and_breaks_nothing() {
     }
 }
 
+/// The SHA-256 of the server's public key, by which the browser trusts its certificate: passkeys need one without errors.
+fn spki(waypost: &Waypost) -> String {
+    let key = "openssl x509 -in \"$0\" -noout -pubkey | openssl pkey -pubin -outform der | openssl dgst -sha256 -binary | base64";
+    run_ok("sh", &["-c", key, &waypost.certificate().display().to_string()]).trim().to_owned()
+}
+
+#[test]
+fn who_gets_in_changes_only_after_a_fresh_proof() {
+    for size in [PHONE, DESKTOP] {
+        let lab = Lab::new();
+        let (mut waypost, password) = owned(&lab, "");
+        waypost.stop();
+        let stamp = lab.write("clock", "+0");
+        waypost.start_by(under_clock(&stamp));
+        let more = json!({ "shots": null, "spki": spki(&waypost), "login": OWNER, "password": password, "stamp": stamp });
+        browse(&waypost, "confirm.js", size, more);
+        waypost.assert_no_bugs();
+        waypost.stop();
+    }
+}
+
+#[test]
+fn firefox_shows_every_screen_without_faults() {
+    let mut scene = scene();
+    scene.waypost.ok(&["domain", "add", "--bare", "example.test"]);
+    scene.waypost.ok(&["alias", "add", "me@example.test", "foo@inbox.test"]);
+    scene.waypost.ok(&["alias", "add", "a-rather-long-name-for-a-shop@example.test", "foo@inbox.test"]);
+    let password = scene.waypost.account(OWNER);
+    scene.waypost.ok(&["account", "owner", OWNER]);
+    scene.waypost.start();
+    for (from, subject) in [("her@list.test", "hello"), ("boss@lax.test", "held \u{4f60}\u{597d}")] {
+        let content = format!("From: {from}\r\nSubject: {subject}\r\nMessage-ID: <1-{from}>\r\n\r\nthe body\r\n");
+        Talk::greeted(scene.waypost.address, MX_PORT).message("her@list.test", "me@example.test", &content);
+    }
+    scene.inbox.wait_for("hello");
+    let screens = ["/", "/mail", "/aliases", "/aliases/me@example.test", "/people", "/people/me@example.test", "/held", "/queue"];
+    let screens = [&screens[..], &["/setup", "/reports", "/server", "/account"]].concat();
+    for size in [PHONE, DESKTOP] {
+        let more =
+            json!({ "shots": std::env::var("PICTURES").ok(), "whole": true, "screens": screens, "login": OWNER, "password": password });
+        let looked = scene.browse("firefox.js", size, more);
+        assert!(looked["looked"].as_array().unwrap().len() == 28, "{looked}");
+    }
+    scene.waypost.assert_no_bugs();
+    drop(scene.lab);
+}
+
 #[test]
 fn passkeys_log_in_and_cannot_be_copied_or_replayed() {
     for size in [PHONE, DESKTOP] {
         let lab = Lab::new();
         let (mut waypost, password) = owned(&lab, "");
-        let key = "openssl x509 -in \"$0\" -noout -pubkey | openssl pkey -pubin -outform der | openssl dgst -sha256 -binary | base64";
-        let spki = run_ok("sh", &["-c", key, &waypost.certificate().display().to_string()]).trim().to_owned();
-        browse(&waypost, "passkey.js", size, json!({ "shots": null, "spki": spki, "login": OWNER, "password": password }));
+        browse(&waypost, "passkey.js", size, json!({ "shots": null, "spki": spki(&waypost), "login": OWNER, "password": password }));
         let log = waypost.ok(&["log", "--kind", "server-changed"]);
         for words in ["added the passkey phone <b>", "its counter went back, so it may have been copied", "removed the passkey"] {
             assert!(log.contains(words), "{words}: {log}");

@@ -1,33 +1,11 @@
 //! The wall clock is set while mail is queued: no message expires early, and none is delayed until the clock catches up.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use it::{MX_PORT, OutboundScene, Sink, wait_for};
+use it::{MX_PORT, OutboundScene, Sink, under_clock, wait_for};
 use mail::Reply;
-
-/// The library that changes the wall clock of a process. The command `faketime` is not used: it fails if a process with the same id was killed before.
-pub fn library() -> PathBuf {
-    let places = std::fs::read_dir("/usr/lib").unwrap().map(|entry| entry.unwrap().path().join("faketime/libfaketimeMT.so.1"));
-    places.into_iter().find(|path| path.exists()).expect("libfaketime (cargo xtask ci installs it)")
-}
-
-/// Removes the shared memory of a killed process with this id, at which the library would abort.
-const CLEAN_START: &str = r#"rm -f "/dev/shm/sem.faketime_sem_$$" "/dev/shm/faketime_shm_$$"; exec env LD_PRELOAD="$LIBRARY" "$0" "$@""#;
-
-/// The server sees the wall clock of the file, and the real monotonic clock.
-fn under(library: &Path, stamp: &Path) -> impl FnOnce(&Path) -> Command {
-    let (library, stamp) = (library.to_owned(), stamp.to_owned());
-    move |binary| {
-        let mut command = Command::new("sh");
-        command.arg("-c").arg(CLEAN_START).arg(binary);
-        command.env("LIBRARY", library).env("FAKETIME_TIMESTAMP_FILE", stamp);
-        command.env("FAKETIME_NO_CACHE", "1").env("DONT_FAKE_MONOTONIC", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-        command
-    }
-}
 
 struct Scene {
     far: OutboundScene,
@@ -46,7 +24,7 @@ fn waiting(waits: &str) -> Scene {
     });
     far.waypost.stop();
     let stamp = far.lab.write("clock", "+0");
-    far.waypost.start_by(under(&library(), &stamp));
+    far.waypost.start_by(under_clock(&stamp));
     far.send("you@far.test", "through time.");
     far.fate("deferred", "you@far.test");
     Scene { far, sink, is_open, stamp }
@@ -103,7 +81,7 @@ fn a_clock_corrected_while_the_server_is_down_expires_no_mail() {
         // A kill, so the server writes nothing at its end.
         scene.far.waypost.kill();
         std::fs::write(&scene.stamp, "+0").unwrap();
-        scene.far.waypost.start_by(under(&library(), &scene.stamp));
+        scene.far.waypost.start_by(under_clock(&scene.stamp));
         scene.tried_again();
         scene.arrives();
     }

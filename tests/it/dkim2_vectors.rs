@@ -5,10 +5,8 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
-use it::{Dns, Lab, Waypost, binary, run_ok, txt};
+use it::{Dns, Lab, Waypost, binary, fake_clock_library, run_ok, txt};
 use serde_json::Value;
-
-use crate::clock::library;
 
 /// The folder of mail-auth's vectors, in Cargo's registry.
 fn folder() -> PathBuf {
@@ -57,7 +55,7 @@ fn the_vectors_have_the_expected_results() {
         for to in case["rcpt_to"].as_array().unwrap() {
             command.args(["--to", &bare(to)]);
         }
-        command.env("LD_PRELOAD", library()).env("FAKETIME", format!("-{}", now - case["now"].as_u64().unwrap()));
+        command.env("LD_PRELOAD", fake_clock_library()).env("FAKETIME", format!("-{}", now - case["now"].as_u64().unwrap()));
         command.env("DONT_FAKE_MONOTONIC", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
         let output = command.stdin(Stdio::null()).output().unwrap();
         let told: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));

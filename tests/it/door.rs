@@ -2,7 +2,9 @@
 //!
 //! threats.md 89 to 94, RFC 6238. Invariant: curl is the browser, and another implementation makes the codes.
 
-use it::{HTTPS_PORT, Lab, Talk, Visit, Waypost, base64, fed, owned};
+use std::fs;
+
+use it::{HTTPS_PORT, Lab, Talk, Visit, Waypost, base64, fed, owned, under_clock};
 
 const ME: &str = "me@example.test";
 
@@ -165,6 +167,52 @@ fn a_second_step_is_asked_for_once_each() {
     waypost.ok(&["web", "second-step", ME, "--remove"]);
     assert!(waypost.refused(&["web", "second-step", ME, "--remove"]).contains("has no second step"));
     assert_eq!(fourth.log_in(ME, &password).location(), "/account");
+}
+
+#[test]
+fn a_change_of_who_gets_in_needs_a_fresh_proof_as_strong_as_the_login() {
+    let lab = Lab::new();
+    let (mut waypost, password) = owned(&lab, "");
+    waypost.stop();
+    let stamp = lab.write("clock", "+0");
+    waypost.start_by(under_clock(&stamp));
+    let later = |minutes: u32| fs::write(&stamp, format!("+{minutes}m")).unwrap();
+    let visit = Visit::new(&lab, &waypost, "jar");
+    visit.log_in(ME, &password);
+    let page = visit.get("/account/second-step");
+    let secret = page.body.split("<bdi class=\"mono\">").nth(1).and_then(|rest| rest.split('<').next()).unwrap().to_owned();
+    later(4);
+    let on = [("sealed", page.hidden("sealed")), ("code", code(&secret, 8))];
+    let on = visit.change("/account/second-step", &on.each_ref().map(|(name, value)| (*name, value.as_str())));
+    assert_eq!(on.status, 200, "four minutes after the login: {}", on.body);
+    let recovery: Vec<&str> = on.body.split("<li><bdi class=\"mono\">").skip(1).filter_map(|rest| rest.split('<').next()).collect();
+    later(6);
+    let is_asked = |path: &str, fields: &[(&str, &str)], from: &str| {
+        let next = from.replace('/', "%2F").replace('@', "%40").replace('.', "%2E").replace('-', "%2D");
+        assert_eq!(visit.change(path, fields).location(), format!("/account/confirm?next={next}"), "{path}");
+    };
+    let person = "/people/me@example.test";
+    is_asked("/server/tokens", &[("name", "thief"), ("scope", "admin")], "/server");
+    is_asked(&format!("{person}/passwords"), &[("name", "thief")], person);
+    is_asked(&format!("{person}/passwords/remove"), &[("name", "first")], person);
+    is_asked(&format!("{person}/invitation"), &[], person);
+    is_asked("/account/passkeys", &[("name", "thief")], "/account");
+    is_asked("/account/second-step", &[("code", "1")], "/account/second-step");
+    is_asked("/account/second-step/remove", &[("code", recovery[1])], "/account");
+    assert_eq!(waypost.json(&["token", "list"]).as_array().unwrap().len(), 0);
+    // Whatever else the page can do needs no further proof.
+    assert_eq!((visit.get("/server").status, visit.get("/account").status, visit.get("/people/me@example.test").status), (200, 200, 200));
+    let confirm =
+        |password: &str, code: &str| visit.change("/account/confirm", &[("password", password), ("code", code), ("next", "/server")]);
+    assert_eq!(confirm(&password, "").status, 403, "with a second step, the password alone is not enough");
+    assert_eq!(confirm("wrong", recovery[2]).status, 403);
+    assert_eq!(visit.change("/server/tokens", &[("name", "thief"), ("scope", "admin")]).status, 303);
+    assert_eq!(confirm(&password, recovery[3]).location(), "/server");
+    assert_eq!(visit.change("/server/tokens", &[("name", "mine"), ("scope", "read")]).status, 200);
+    // The visitor's own network is never locked out; the guesses are in the history as those of a login.
+    let refused = waypost.ok(&["log", "--kind", "login-refused", "--json"]);
+    assert_eq!(refused.lines().count(), 2, "{refused}");
+    waypost.assert_no_bugs();
 }
 
 #[test]

@@ -256,6 +256,80 @@ fn collect(value: &serde_json::Value, queries: &mut Vec<String>) {
     }
 }
 
+/// The names of metrics in an expression of PromQL: what is followed by a selector or stands alone, but no function, label or keyword.
+fn names(query: &str) -> Vec<String> {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let words =
+        query.split(|c: char| !is_word(c)).filter(|word| word.starts_with("waypost_") || word.starts_with("process_") || *word == "up");
+    words.map(ToOwned::to_owned).collect()
+}
+
+/// The labels of a metric, as its page has them; a test of the crate compares that with the source.
+fn documented_labels(name: &str) -> Vec<&'static str> {
+    let rows = include_str!("../../docs/metrics.md").lines().filter_map(|line| line.strip_prefix("| `"));
+    let row = rows.map(|row| row.split('|').collect::<Vec<_>>()).find(|row| row[0].trim() == format!("{name}`"));
+    row.map(|row| row[2].trim().split(", ").collect()).unwrap_or_default()
+}
+
+/// The labels that an expression selects or groups by.
+fn labels(query: &str) -> Vec<String> {
+    let lists = query
+        .split('{')
+        .skip(1)
+        .filter_map(|rest| rest.split('}').next())
+        .chain(query.split("by (").skip(1).filter_map(|rest| rest.split(')').next()));
+    let of_list = |list: &str| {
+        list.split(',').map(|item| item.split(['=', '!', '~']).next().unwrap_or_default().trim().to_owned()).collect::<Vec<_>>()
+    };
+    lists.flat_map(of_list).filter(|label| !label.is_empty()).collect()
+}
+
+#[test]
+fn dashboard_and_alerts_name_what_there_is_and_the_dashboard_all_of_it() {
+    let (scene, mut queries) = (scene(), Vec::new());
+    let (_, text) = scene.scraped(TEXT);
+    let families: Vec<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).filter_map(|rest| rest.split(' ').next()).collect();
+    assert!(families.len() > 50, "{families:?}");
+    let dashboard: serde_json::Value = serde_json::from_str(include_str!("../../examples/grafana/waypost.json")).unwrap();
+    collect(&dashboard, &mut queries);
+    let on_dashboard = queries.len();
+    let alerts = fs::read_to_string("../examples/prometheus/alerts.yml").unwrap();
+    queries.extend(
+        alerts.split("expr: ").skip(1).map(|rest| rest.split(" labels: ").next().unwrap().split("for: ").next().unwrap().replace('|', " ")),
+    );
+    assert!(queries.len() > on_dashboard + 10, "{queries:?}");
+    let family = |name: &str| -> String {
+        let base = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix)).filter(|base| families.contains(base));
+        base.unwrap_or(name).to_owned()
+    };
+    let (mut shown, mut wrong) = (Vec::new(), Vec::new());
+    for (number, query) in queries.iter().enumerate() {
+        let named: Vec<String> = names(query).iter().map(|name| family(name)).collect();
+        wrong.extend(
+            named.iter().filter(|name| *name != "up" && !families.contains(&name.as_str())).map(|name| format!("{name} in {query}")),
+        );
+        // `instance` and `job` come from Prometheus, `le` is in every histogram.
+        let known =
+            |label: &str| ["instance", "job", "le"].contains(&label) || named.iter().any(|name| documented_labels(name).contains(&label));
+        wrong.extend(labels(query).iter().filter(|label| !known(label)).map(|label| format!("label {label} in {query}")));
+        if number < on_dashboard {
+            shown.extend(named);
+        }
+    }
+    assert!(wrong.is_empty(), "no such metric or label:\n{}", wrong.join("\n"));
+    let missing: Vec<&&str> = families.iter().filter(|name| !shown.contains(&(**name).to_owned())).collect();
+    assert!(missing.is_empty(), "not on the dashboard: {missing:?}");
+    // Prometheus itself parses each expression, as a rule.
+    let rule = |(number, query): (usize, &String)| {
+        let query = query.replace("$instance", ".+").replace("$__rate_interval", "1m");
+        format!("  - record: panel:{number}\n    expr: {}\n", serde_json::Value::String(query))
+    };
+    let rules: String = queries.iter().take(on_dashboard).enumerate().map(rule).collect();
+    let rules = scene.lab.write("dashboard.yml", &format!("groups:\n- name: dashboard\n  rules:\n{rules}"));
+    run_ok("promtool", &["check", "rules", rules.to_str().unwrap()]);
+}
+
 #[test]
 fn alert_rules_are_valid_and_fire_when_they_should() {
     run_ok("promtool", &["check", "rules", "../examples/prometheus/alerts.yml"]);

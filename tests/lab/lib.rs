@@ -5,6 +5,7 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, clippy::disallowed_methods)]
 
+mod clock;
 mod config;
 mod digital_ocean;
 mod dmarc_reporter;
@@ -12,6 +13,7 @@ mod dns;
 mod dovecot;
 mod filters;
 mod golden;
+mod haproxy;
 mod inbound;
 mod ipv6;
 mod mount;
@@ -41,6 +43,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+pub use clock::{fake_clock_library, under_clock};
 pub use config::Config;
 pub use digital_ocean::{DigitalOcean, OCEAN_TOKEN};
 pub use dmarc_reporter::{DMARC_REPORT_LIMIT, DmarcReporter, authored, dmarc_record};
@@ -48,6 +51,7 @@ pub use dns::{DNS_PORT, Dns, UPDATE_SECRET, txt};
 pub use dovecot::{Dovecot, IMAP_PORT, POP3_PORT};
 pub use filters::{DkimFilter, MILTER_PORT, Milter, RSPAMD_PORT, SpamFilter, milter_packet};
 pub use golden::Golden;
+pub use haproxy::{Balanced, HaProxy};
 pub use inbound::InboundScene;
 pub use ipv6::LabIpv6;
 pub use mount::Mount;

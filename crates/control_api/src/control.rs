@@ -9,8 +9,9 @@ use mta::{Confirmation, ExplainRequest, Explanation, Pauses, Submission, Submitt
 use net::CertificateInUse;
 use net::acme::RenewalResult;
 use store::StoreError;
+use tokio::sync::mpsc;
 
-use crate::api::{DnsView, HealthView, KeyView, NoticeAnswer, ServerView, SubmissionFacts};
+use crate::api::{CheckQuery, DnsView, HealthFinding, HealthView, KeyView, NodeView, NoticeAnswer, ServerView, SubmissionFacts};
 
 /// A future of a method of [`Control`], which is used as a trait object.
 pub type ControlFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -35,6 +36,30 @@ pub struct DnsInputs {
     pub tlsa: Vec<(Vec<String>, String)>,
     /// Whether to compare DNS with the plan now, unless that has just been done.
     pub compare: bool,
+}
+
+/// A change of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NodeChange {
+    /// It takes no new mail.
+    Drain,
+    /// It takes new mail again.
+    Resume,
+    /// It is gone for good.
+    Remove,
+}
+
+/// Why a node was not changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NodeFault {
+    /// There is no node of this name.
+    Unknown,
+    /// It runs, so it cannot be removed.
+    Running,
+    /// It is the only one, so it cannot be removed.
+    Only,
+    /// The state cannot be written; the text says why.
+    Failed(String),
 }
 
 /// The process behind the API.
@@ -68,6 +93,18 @@ pub trait Control: Send + Sync {
 
     /// Returns the destinations that are paused; `None` without a running server.
     fn pauses(&self) -> Option<&Pauses>;
+
+    /// Returns the nodes of this server.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    fn nodes(&self) -> ControlFuture<'_, Result<Vec<NodeView>, StoreError>>;
+
+    /// Changes a node. Returns whether that is a change.
+    ///
+    /// # Errors
+    /// Why nothing has changed.
+    fn change_node<'a>(&'a self, name: &'a str, change: NodeChange) -> ControlFuture<'a, Result<bool, NodeFault>>;
 
     /// Returns the metrics in the format that an Accept field prefers: its Content-Type, and the text.
     ///
@@ -112,6 +149,14 @@ pub trait Control: Send + Sync {
 
     /// Starts a check of everything, unless one runs. Returns whether there is a running server, which does it.
     fn check_health(&self) -> bool;
+
+    /// Runs all checks now. Returns what they find, as they find it; the checks end when the receiver is dropped.
+    ///
+    /// # Errors
+    /// There is no running server, or too many checks run.
+    fn run_checks(&self, _what: CheckQuery) -> Result<mpsc::UnboundedReceiver<HealthFinding>, ControlError> {
+        Err(ControlError::NotRunning)
+    }
 
     /// Returns an EHLO name by which the sessions of a check are left out of the history; `None` without a running server.
     fn check_name(&self) -> Option<String> {

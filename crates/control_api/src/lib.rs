@@ -31,6 +31,7 @@ mod managers;
 mod message_room;
 mod messages;
 mod metrics;
+mod nodes;
 mod notices;
 mod openapi;
 mod paging;
@@ -51,7 +52,7 @@ mod web;
 
 pub use actor::{Actor, Scopes};
 pub use context::{ApiContext, ApiShared};
-pub use control::{Control, ControlError, ControlFuture, DnsInputs};
+pub use control::{Control, ControlError, ControlFuture, DnsInputs, NodeChange, NodeFault};
 pub use error::ApiError;
 pub use https::{CountGuess, https_router};
 pub use managers::managers_router;

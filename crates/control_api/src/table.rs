@@ -7,7 +7,7 @@ use crate::actor::{Access, Scopes};
 use crate::routes::Routes;
 use crate::{
     accounts, aliases, certificates, confirmations, dns, domains, explain, facts, health, held, history, history_follow, import, keys,
-    messages, metrics, notices, openapi, pauses, queue, random_alias, reports, senders, server, targets, test_message, tokens, web,
+    messages, metrics, nodes, notices, openapi, pauses, queue, random_alias, reports, senders, server, targets, test_message, tokens, web,
 };
 
 /// Whatever can be read, except for aliases and the queue.
@@ -131,6 +131,7 @@ fn server_routes(routes: Routes) -> Routes {
         .get("/openapi.json", ANYONE, openapi::show, "Show this document")
         .get("/health", READ, health::show, "Show what the last check of everything found")
         .post("/health/check", READ, health::check, "Check everything in the background")
+        .get("/health/findings", ADMIN, health::run, "Run all checks now, and show each finding as it is found")
         .post("/health/names", Access::LOCAL, health::name, "Name the sessions of a check, which the history then leaves out")
         .get("/dns", READ, dns::show, "List the DNS records that are needed, with their states")
         .post("/dns/check", READ, dns::check, "Compare DNS with the records that are needed")
@@ -139,6 +140,10 @@ fn server_routes(routes: Routes) -> Routes {
         .post("/test-message", ADMIN, test_message::send, "Send a test message")
         .get("/status", READ, server::status, "Show the state of the server")
         .get("/metrics", READ, metrics::show, "Show the metrics, as Prometheus text or OpenMetrics")
+        .get("/nodes", READ, nodes::list, "List the nodes of this server")
+        .post("/nodes/{name}/drain", ADMIN, nodes::drain, "Stop a node taking new mail")
+        .post("/nodes/{name}/resume", ADMIN, nodes::resume, "Let a node take new mail again")
+        .delete("/nodes/{name}", ADMIN, nodes::remove, "Remove a node that is gone for good")
         .post("/notices/test", ADMIN, notices::test, "Send a test notice to the owner")
         .post("/reload", ADMIN, server::reload, "Read the configuration again")
 }

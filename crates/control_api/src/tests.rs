@@ -77,6 +77,12 @@ impl Control for TestControl {
     fn pauses(&self) -> Option<&mta::Pauses> {
         None
     }
+    fn nodes(&self) -> ControlFuture<'_, Result<Vec<crate::api::NodeView>, store::StoreError>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+    fn change_node<'a>(&'a self, _: &'a str, _: crate::NodeChange) -> ControlFuture<'a, Result<bool, crate::NodeFault>> {
+        Box::pin(async { Err(crate::NodeFault::Unknown) })
+    }
     fn explain(&self, _: mta::ExplainRequest) -> ControlFuture<'_, Result<mta::Explanation, ControlError>> {
         Box::pin(async { Err(ControlError::NotRunning) })
     }

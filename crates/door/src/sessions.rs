@@ -1,6 +1,6 @@
 //! Sessions of the page, in memory and in the store.
 //!
-//! OWASP ASVS 3.3, 3.8. Invariants: a session ends after 12 hours without use and after 30 days; it ends with its account, with a password of its
+//! OWASP ASVS 3.3, 3.7, 3.8. Invariants: security settings change only within minutes of a proof of who the visitor is; a session ends after 12 hours without use and after 30 days; it ends with its account, with a password of its
 //! account that opened it, and, for the operator, an hour after it began.
 
 use std::collections::HashMap;
@@ -21,6 +21,9 @@ const AGE_MS: i64 = 30 * 86_400_000;
 /// Maximum age of a session of the operator, in milliseconds.
 const OPERATOR_AGE_MS: i64 = 3_600_000;
 
+/// How long a login, or its confirmation, allows changes of security settings, in milliseconds.
+const FRESH_MS: i64 = 300_000;
+
 /// Maximum sessions of an account; a new one ends the one that was used least recently.
 const PER_ACCOUNT_MAX: usize = 32;
 
@@ -40,11 +43,13 @@ struct LiveSession {
     kept: PageSession,
     /// The last use that was written.
     written_ms: i64,
+    /// When the visitor last proved who they are. It is not written: after a restart the beginning counts.
+    proven_ms: i64,
 }
 
 impl Sessions {
     pub fn of(kept: Vec<PageSession>) -> Self {
-        let live = kept.into_iter().map(|kept| (kept.id, LiveSession { written_ms: kept.used_ms, kept }));
+        let live = kept.into_iter().map(|kept| (kept.id, LiveSession { written_ms: kept.used_ms, proven_ms: kept.begun_ms, kept }));
         Self(Mutex::new(live.collect()))
     }
 }
@@ -73,6 +78,8 @@ pub struct Guest {
     pub is_owner: bool,
     /// The token that every form must carry.
     pub csrf: String,
+    /// Whether the login, or its confirmation, is so fresh that security settings may be changed.
+    pub is_fresh: bool,
 }
 
 impl Guest {
@@ -137,7 +144,7 @@ impl Door {
             let mut of_login: Vec<_> =
                 sessions.values().map(|s| &s.kept).filter(|s| s.login == kept.login).map(|s| (s.used_ms, s.id)).collect();
             of_login.sort_unstable();
-            sessions.insert(kept.id, LiveSession { written_ms: now_ms, kept });
+            sessions.insert(kept.id, LiveSession { written_ms: now_ms, proven_ms: now_ms, kept });
             of_login.iter().take((of_login.len() + 1).saturating_sub(PER_ACCOUNT_MAX)).map(|(_, id)| *id).collect()
         };
         self.remove(surplus).await;
@@ -147,7 +154,7 @@ impl Door {
     /// Returns who a cookie belongs to, and notes the use of the session.
     pub async fn guest(&self, token: &str) -> Option<Guest> {
         let (id, now_ms) = (hash_of(token)?, self.now_ms());
-        let kept = self.0.sessions.0.lock().get(&id).map(|session| session.kept.clone())?;
+        let (kept, proven_ms) = self.0.sessions.0.lock().get(&id).map(|session| (session.kept.clone(), session.proven_ms))?;
         let Some(is_owner) = self.rights(&kept, now_ms) else {
             self.remove(vec![id]).await;
             return None;
@@ -161,7 +168,16 @@ impl Door {
         if is_due && let Err(error) = self.parts().store.change_door(DoorChange::TouchSessions(vec![(id, now_ms)])).await {
             tracing::warn!(%error, "the use of a session was not written; after a restart it may end early");
         }
-        Some(Guest { session: id, login: shown(&kept.login), is_owner, csrf: derived(token, "csrf") })
+        let is_fresh = now_ms - proven_ms < FRESH_MS;
+        Some(Guest { session: id, login: shown(&kept.login), is_owner, csrf: derived(token, "csrf"), is_fresh })
+    }
+
+    /// Notes that the visitor of a session has proven again who they are.
+    pub fn confirm(&self, session: TokenHash) {
+        let now_ms = self.now_ms();
+        if let Some(session) = self.0.sessions.0.lock().get_mut(&session) {
+            session.proven_ms = now_ms;
+        }
     }
 
     /// Returns whether the session is an owner's; `None` if it has ended.

@@ -146,6 +146,7 @@ macro_rules! kinds {
 
 kinds! {
     ConnectionRefused "connection-refused" Session Info "connection refused" "A client was refused before its first command: too many connections, or it talked first.";
+    ProxyRefused "proxy-refused" Session Warning "a proxy's connection was closed: no valid PROXY header" "A load balancer that `listen.proxy_from` names sent no valid PROXY header.";
     TlsFailed "tls-failed" Session Info "tls handshake failed" "A TLS handshake with a client failed.";
     SenderRefused "sender-refused" Session Info "sender refused" "MAIL was refused.";
     RecipientRefused "recipient-refused" Session Info "recipient refused" "RCPT was refused.";

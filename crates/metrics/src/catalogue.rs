@@ -69,6 +69,8 @@ macro_rules! metrics {
 
 metrics! {
     BUILD Info "waypost_build" "" ["version"] "The version of the server.";
+    READY Gauge "waypost_ready" "" [] "Whether the server should get new connections, as GET /health/ready says: 1, or 0 while it starts, stops, is drained, has no room on its disk or commits nothing.";
+    DRAINED Gauge "waypost_drained" "" [] "Whether an operator has drained the server (waypost node drain): 1 or 0.";
     EVENTS Counter "waypost_events" "" ["kind"] "Events by kind; docs/events.md lists the kinds.";
     CONNECTIONS_REFUSED Counter "waypost_connections_refused" "" ["cause"] "Clients refused before their first command.";
     TLS_FAILED Counter "waypost_tls_handshakes_failed" "" [] "Failed TLS handshakes with clients.";

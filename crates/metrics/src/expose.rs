@@ -66,6 +66,8 @@ impl Scrape {
     fn received(&self, out: &mut Writer<'_, '_>) -> fmt::Result {
         let metrics = &*self.metrics;
         out.info(&BUILD, &[self.state.version])?;
+        out.gauge(&READY, f64::from(u8::from(self.state.is_ready)))?;
+        out.gauge(&DRAINED, f64::from(u8::from(self.state.is_drained)))?;
         let kinds = EventKind::ALL.iter().zip(&metrics.events);
         out.counters(&EVENTS, kinds.map(|(kind, count)| (vec![kind.name()], count.load(Ordering::Relaxed))))?;
         let failed = EventKind::ALL.iter().zip(&metrics.events).find(|(kind, _)| **kind == EventKind::TlsFailed);

@@ -12,6 +12,10 @@ use store::{BatchCounts, QueueLoad, QueueTotals};
 pub struct ServerState {
     /// The version.
     pub version: &'static str,
+    /// Whether the server should get new connections.
+    pub is_ready: bool,
+    /// Whether an operator has drained it.
+    pub is_drained: bool,
     /// Open sessions by listener.
     pub sessions: Vec<(&'static str, u64)>,
     /// Totals of the queue.

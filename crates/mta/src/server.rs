@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use events::{Event, EventKind, Events, Fact};
 use futures_util::future::BoxFuture;
-use net::{ClientTls, Clock, Network, Resolver, ServerTls, TcpDoor, random_u32};
+use net::{ClientTls, Clock, Network, Resolver, ServerTls, TcpDoor, TrustedProxies, random_u32};
 use store::{DailyKind, Store, StoreError};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -55,6 +55,7 @@ use crate::reporting::schedule::{self, Reporter};
 use crate::reporting::tally;
 use crate::settings::{Listener, ListenerKind, LiveSettings};
 use crate::support::directory_cache::LiveDirectory;
+use crate::support::node_switch::NodeSwitch;
 use crate::support::panic_edge::{bugs_caught, signatures_broken, watch_bugs};
 use crate::support::shutdown::Closing;
 use crate::support::usage_log;
@@ -81,6 +82,10 @@ pub struct Parts {
     pub password_key: Arc<PasswordKey>,
     /// Our certificate.
     pub tls: Option<ServerTls>,
+    /// The load balancers in front of the listeners.
+    pub proxies: TrustedProxies,
+    /// Whether the server takes new mail.
+    pub node: NodeSwitch,
     /// TLS to other servers.
     pub client_tls: ClientTls,
     /// The network.
@@ -365,7 +370,7 @@ fn outbound(parts: &Parts, own_ports: Vec<u16>) -> Outbound {
 
 /// What sessions use.
 async fn inbound(parts: Parts, outbound: &Outbound, dispatch: &Dispatch) -> Result<Inbound, StoreError> {
-    let Parts { store, password_key, tls, client_tls, resolver, data, .. } = parts;
+    let Parts { store, password_key, tls, proxies, node, client_tls, resolver, data, .. } = parts;
     let Outbound { outbox, connector, large, closing, .. } = outbound;
     let shared = connector.shared.clone();
     let habits = usage_log::start(store.clone());
@@ -383,6 +388,8 @@ async fn inbound(parts: Parts, outbound: &Outbound, dispatch: &Dispatch) -> Resu
         logins: Arc::new(logins),
         send_limits: Arc::new(SendLimits { counts, outbox: outbox.clone() }),
         tls,
+        proxies,
+        node,
         arriving: ContentQuota::default(),
         pressure: Pressure::default(),
         known,

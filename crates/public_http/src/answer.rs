@@ -12,6 +12,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 use net::acme::Challenges;
 
+use crate::health::{IsReady, health};
 use crate::owner;
 use crate::pages::{Page, PageRequest, Pages};
 
@@ -43,15 +44,19 @@ pub(crate) enum Answering {
 }
 
 /// Answers requests over HTTP, or over HTTPS.
-#[derive(Debug)]
 pub(crate) struct Responder {
     pub served: Served,
     pub pages: Arc<Pages>,
+    pub is_ready: IsReady,
 }
 
 impl Responder {
     /// Decides what answers a request, before its body is read.
     pub fn choose(&self, head: &Parts) -> Answering {
+        // Before the name is looked at: a load balancer asks by address, or in HTTP/1.0 without a name.
+        if let Some(answer) = health(head, &self.is_ready) {
+            return Answering::Known(answer);
+        }
         let Some(host) = host(head) else {
             return Answering::Known(plain_text(StatusCode::BAD_REQUEST, "the Host field is missing or invalid\n"));
         };

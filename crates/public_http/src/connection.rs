@@ -16,7 +16,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use net::{ServerTls, Service};
+use net::{ServerTls, Service, TrustedProxies};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -48,10 +48,11 @@ const FIELDS_MAX: usize = 64;
 const BODY_MAX_BYTES: usize = 64 * 1024;
 
 /// HTTP or HTTPS.
-#[derive(Debug)]
 pub(crate) struct Listener {
     /// The certificates, for HTTPS.
     pub tls: Option<ServerTls>,
+    /// The load balancers in front of it.
+    pub proxies: TrustedProxies,
     /// Answers the requests.
     pub responder: Responder,
 }

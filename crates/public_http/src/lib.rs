@@ -6,6 +6,7 @@ mod answer;
 mod autoconfig;
 mod autodiscover;
 mod connection;
+mod health;
 mod listen;
 mod owner;
 pub mod pages;
@@ -19,13 +20,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use net::ServerTls;
 use net::acme::Challenges;
+use net::{ServerTls, TrustedProxies};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use answer::{Responder, Served};
 use connection::Listener;
+pub use health::{IsReady, LIVE, READY};
 use listen::bind;
 pub use owner::OwnerService;
 use places::Places;
@@ -41,7 +43,6 @@ pub struct Addresses {
 }
 
 /// What the server is built from.
-#[derive(Debug)]
 pub struct Parts {
     /// The addresses of HTTP.
     pub http: Addresses,
@@ -49,6 +50,10 @@ pub struct Parts {
     pub https: Addresses,
     /// The certificates; without them HTTPS is off.
     pub tls: Option<ServerTls>,
+    /// The load balancers in front of the listeners.
+    pub proxies: TrustedProxies,
+    /// Whether the server should get new connections.
+    pub is_ready: IsReady,
     /// The validations in progress.
     pub challenges: Challenges,
     /// The pages of each host and path.
@@ -73,7 +78,7 @@ impl PublicHttp {
     /// # Errors
     /// A required address cannot be used.
     pub fn start(parts: Parts) -> io::Result<Self> {
-        let Parts { http, https, tls, challenges, pages, owner } = parts;
+        let Parts { http, https, tls, proxies, is_ready, challenges, pages, owner } = parts;
         let http = bind("http", &http)?;
         let https = if tls.is_some() { bind("https", &https)? } else { Vec::new() };
         let (shared, alone) = match owner.filter(|_| tls.is_some()) {
@@ -91,7 +96,11 @@ impl PublicHttp {
         let (places, own_places) = (Places::default(), Places::default());
         let mut tasks = Vec::new();
         let mut serve = |listeners: Vec<TcpListener>, tls: Option<ServerTls>, served: Served, places: &Places| {
-            let listener = Arc::new(Listener { tls, responder: Responder { served, pages: pages.clone() } });
+            let listener = Arc::new(Listener {
+                tls,
+                proxies: proxies.clone(),
+                responder: Responder { served, pages: pages.clone(), is_ready: is_ready.clone() },
+            });
             tasks.extend(listeners.into_iter().map(|l| tokio::spawn(listen::serve(l, listener.clone(), places.clone()))));
         };
         serve(http, None, Served::Plain { challenges, https_port }, &places);

@@ -7,12 +7,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use net::ProxyError;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::Addresses;
 use crate::connection::{Listener, converse};
-use crate::places::Places;
+use crate::places::{Place, Places};
 
 /// Maximum connections waiting to be accepted.
 const BACKLOG: i32 = 256;
@@ -61,15 +62,14 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Listener>, places: 
     loop {
         match listener.accept().await {
             Ok((tcp, peer)) => {
-                let Some(place) = places.take(peer.ip()) else {
+                // A load balancer brings many clients, which have their own places; its header comes at once.
+                if shared.proxies.contains(peer.ip()) {
+                    tokio::spawn(proxied(tcp, peer, shared.clone(), places.clone()));
+                } else if let Some(place) = places.take(peer.ip()) {
+                    tokio::spawn(in_place(tcp, peer, shared.clone(), place));
+                } else {
                     tracing::debug!(%peer, "too many connections");
-                    continue;
-                };
-                let shared = shared.clone();
-                tokio::spawn(async move {
-                    converse(tcp, peer, &shared).await;
-                    drop(place);
-                });
+                }
             }
             Err(error) => {
                 tracing::error!(%error, "cannot accept a connection; pausing");
@@ -77,4 +77,22 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Listener>, places: 
             }
         }
     }
+}
+
+/// Serves a connection of a load balancer's client.
+async fn proxied(mut tcp: TcpStream, proxy: SocketAddr, shared: Arc<Listener>, places: Places) {
+    match shared.proxies.client_of(&mut tcp, proxy).await {
+        Ok(client) => match places.take(client.ip()) {
+            Some(place) => in_place(tcp, client, shared, place).await,
+            None => tracing::debug!(%client, "too many connections"),
+        },
+        Err(ProxyError::Closed) => {}
+        Err(error) => tracing::warn!(%proxy, %error, "a proxy's connection was closed: no valid PROXY header"),
+    }
+}
+
+/// Serves a connection, and holds its place until the end.
+async fn in_place(tcp: TcpStream, client: SocketAddr, shared: Arc<Listener>, place: Place) {
+    converse(tcp, client, &shared).await;
+    drop(place);
 }

@@ -47,7 +47,16 @@ impl pages::PageFacts for NothingHosted {
 
 fn start(http: Addresses, https: Addresses, tls: Option<ServerTls>) -> io::Result<PublicHttp> {
     let pages = pages::Pages(Arc::new(NothingHosted));
-    PublicHttp::start(Parts { http, https, tls, challenges: Challenges::default(), pages, owner: None })
+    PublicHttp::start(Parts {
+        http,
+        https,
+        tls,
+        proxies: net::TrustedProxies::default(),
+        is_ready: Arc::new(|| true),
+        challenges: Challenges::default(),
+        pages,
+        owner: None,
+    })
 }
 
 async fn said(address: SocketAddr, request: &'static str) -> String {

@@ -6,20 +6,22 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use control_api::api::NoticeAnswer;
-use control_api::api::{DnsView, HealthView, ServerView, SubmissionFacts};
-use control_api::{Control, ControlError, ControlFuture, DnsInputs};
+use control_api::api::{CheckQuery, DnsView, HealthFinding, HealthView, NodeView, ServerView, SubmissionFacts};
+use control_api::{Control, ControlError, ControlFuture, DnsInputs, NodeChange, NodeFault};
 use mail::{Domain, Mailbox, QueueId, Reply};
 use mta::settings::LiveSettings;
 use mta::{
-    Confirmation, Confirmations, ExplainRequest, Explainer, Explanation, LiveDirectory, OfflineParts, OwnChecks, Pauses, Releaser, Server,
-    Status, Submission, Submitted, Submitter,
+    Confirmation, Confirmations, ExplainRequest, Explainer, Explanation, LiveDirectory, NodeSwitch, OfflineParts, OwnChecks, Pauses,
+    Releaser, Server, Status, Submission, Submitted, Submitter,
 };
 use net::acme::RenewalResult;
 use net::{CertificateInUse, CertificateSources, ClientTls, Clock, Resolver, TlsError};
 use store::{Store, StoreError};
+use tokio::sync::mpsc;
 
 use crate::config::Config;
 use crate::dns_state::DnsState;
+use crate::nodes::ThisNode;
 use crate::serve::certificates::ServerCertificates;
 use crate::serve::health::Health;
 use crate::serve::metrics::Scraper;
@@ -50,6 +52,7 @@ pub struct OfflineControl {
     certificates: CertificateSources,
     dns: DnsState,
     explaining: Explaining,
+    node: ThisNode,
 }
 
 /// What an explanation needs; made when one is asked for, since it reads the trusted certificates.
@@ -85,11 +88,14 @@ impl OfflineControl {
         let releaser = Releaser::new(settings.clone(), store.clone(), live.clone(), clock.clone());
         let submitter = Submitter::offline(settings.clone(), store.clone(), live.clone(), clock.clone(), names);
         let explaining = Explaining { config: config.clone(), store: store.clone(), live: live.clone(), clock: clock.clone() };
+        let node =
+            ThisNode { name: config.settings.hostname.to_string(), switch: NodeSwitch::open(&config.file.data_dir), started_ms: None };
         Self {
             mail: MailControl { settings, releaser, submitter },
             certificates: config.certificate_sources(),
             dns: DnsState::default(),
             explaining,
+            node,
         }
     }
 }
@@ -123,6 +129,14 @@ impl Control for OfflineControl {
 
     fn pauses(&self) -> Option<&Pauses> {
         None
+    }
+
+    fn nodes(&self) -> ControlFuture<'_, Result<Vec<NodeView>, StoreError>> {
+        Box::pin(async { Ok(vec![self.node.view()]) })
+    }
+
+    fn change_node<'a>(&'a self, name: &'a str, change: NodeChange) -> ControlFuture<'a, Result<bool, NodeFault>> {
+        Box::pin(self.node.change(name, change))
     }
 
     fn explain(&self, request: ExplainRequest) -> ControlFuture<'_, Result<Explanation, ControlError>> {
@@ -186,6 +200,8 @@ pub struct ServerParts {
     pub health: Health,
     /// The metrics.
     pub scraper: Arc<Scraper>,
+    /// This node.
+    pub node: ThisNode,
 }
 
 /// The running server.
@@ -225,6 +241,7 @@ impl Control for ServerControl {
         serde_json::json!({
             "running": true,
             "version": env!("CARGO_PKG_VERSION"),
+            "drained": self.parts.node.switch.drained_since_ms().is_some(),
             "sessions": status.sessions,
             "sessions_by_listener": BTreeMap::from(status.sessions_by_listener),
             "last_hour": BTreeMap::from_iter(self.parts.scraper.last_hour().rows),
@@ -266,6 +283,14 @@ impl Control for ServerControl {
         Some(&self.pauses)
     }
 
+    fn nodes(&self) -> ControlFuture<'_, Result<Vec<NodeView>, StoreError>> {
+        Box::pin(async { Ok(vec![self.parts.node.view()]) })
+    }
+
+    fn change_node<'a>(&'a self, name: &'a str, change: NodeChange) -> ControlFuture<'a, Result<bool, NodeFault>> {
+        Box::pin(self.parts.node.change(name, change))
+    }
+
     fn metrics<'a>(&'a self, accept: &'a str) -> ControlFuture<'a, Result<(&'static str, String), ControlError>> {
         Box::pin(async move { Ok(self.parts.scraper.scrape(accept).await) })
     }
@@ -303,6 +328,10 @@ impl Control for ServerControl {
     fn check_health(&self) -> bool {
         self.parts.health.request();
         true
+    }
+
+    fn run_checks(&self, what: CheckQuery) -> Result<mpsc::UnboundedReceiver<HealthFinding>, ControlError> {
+        self.parts.health.run(what)
     }
 
     fn check_name(&self) -> Option<String> {

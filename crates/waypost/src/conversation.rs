@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use mail::Domain;
-use net::{TlsProbe, TlsProbeError, TlsVersion};
+use net::{NO_CLIENT, TlsProbe, TlsProbeError, TlsVersion, TrustedProxies};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -59,6 +59,15 @@ pub async fn connect(address: SocketAddr) -> Result<TcpStream, String> {
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err(format!("no answer within {} s", TIMEOUT.as_secs())),
     }
+}
+
+/// Opens a TCP connection to this server. From the address of a proxy, it begins with a header that names no client, as the server requires.
+pub async fn connect_to_own(address: SocketAddr, proxies: &TrustedProxies) -> Result<TcpStream, String> {
+    let mut tcp = connect(address).await?;
+    if tcp.local_addr().is_ok_and(|own| proxies.contains(own.ip())) {
+        tcp.write_all(NO_CLIENT).await.map_err(|e| format!("the connection broke: {e}"))?;
+    }
+    Ok(tcp)
 }
 
 /// Opens a conversation with implicit TLS.

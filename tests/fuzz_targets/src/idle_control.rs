@@ -33,6 +33,14 @@ impl Control for IdleControl {
     fn pauses(&self) -> Option<&Pauses> {
         None
     }
+    fn nodes(&self) -> ControlFuture<'_, Result<Vec<control_api::api::NodeView>, store::StoreError>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn change_node<'a>(&'a self, _: &'a str, _: control_api::NodeChange) -> ControlFuture<'a, Result<bool, control_api::NodeFault>> {
+        Box::pin(async { Err(control_api::NodeFault::Unknown) })
+    }
+
     fn explain(&self, _: ExplainRequest) -> ControlFuture<'_, Result<Explanation, ControlError>> {
         Box::pin(async { Err(ControlError::NotRunning) })
     }

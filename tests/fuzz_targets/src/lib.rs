@@ -20,6 +20,8 @@ mod idle_control;
 mod logins;
 pub mod mutate;
 mod name_server;
+#[cfg(feature = "server")]
+mod proxy_headers;
 mod remote_replies;
 mod report_documents;
 mod smtp_client;
@@ -69,6 +71,8 @@ targets! {
     logins::sasl_exchanges;
     logins::srs_addresses;
     history_clues::history_clues;
+    #[cfg(feature = "server")]
+    proxy_headers::proxy_headers;
     remote_replies::remote_replies;
     report_documents::dmarc_reports;
     report_documents::report_messages;

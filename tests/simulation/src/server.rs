@@ -26,6 +26,8 @@ pub async fn start(world: &Arc<World>, store: &Store, clock: &Clock) -> Result<S
     let live = LiveDirectory::open(store.clone(), &settings.delimiters, None).await?;
     Ok(Server::start(Parts {
         settings: Arc::new(ArcSwap::from_pointee(settings)),
+        proxies: net::TrustedProxies::default(),
+        node: mta::NodeSwitch::open(&world.data),
         listeners: vec![Listener { kind: ListenerKind::Mx, address: (OUR_ADDRESS, PORT).into() }],
         store: store.clone(),
         live: Arc::new(live),

@@ -37,6 +37,16 @@ pub struct HealthFinding {
     pub fix: Option<String>,
 }
 
+/// What to check.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct CheckQuery {
+    /// Addresses of the server, instead of those in DNS, separated by commas.
+    pub addresses: Option<String>,
+    /// The time server to compare the clock with; empty to skip that check.
+    pub time_server: Option<String>,
+}
+
 impl HealthFinding {
     /// A finding without a problem.
     pub fn good(check: impl Into<String>, about: impl Into<String>, found: impl Into<String>) -> Self {

@@ -46,7 +46,7 @@ async fn connection(explainer: &Explainer, settings: &Settings, question: &Quest
             details
                 .push("no mail was accepted from its network before, or not long enough ago: it has the smaller share of sessions".into());
         }
-        parts.sessions.refusal(who, &settings.limits)
+        parts.inbound.node.refusal().or_else(|| parts.sessions.refusal(who, &settings.limits))
     });
     if let Some(reply) = refusal {
         explanation.refuse(ExplainStage::Connection, format!("the connection of {client} is refused"), details, reply);

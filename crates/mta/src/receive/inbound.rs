@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use net::ServerTls;
+use net::{ServerTls, TrustedProxies};
 
 use crate::accept::hourly_limit::HourlyLimit;
 use crate::accept::over_limit::SendLimits;
@@ -16,6 +16,7 @@ use crate::receive::content_quota::ContentQuota;
 use crate::receive::known_networks::KnownNetworks;
 use crate::receive::own_checks::OwnChecks;
 use crate::receive::pressure::Pressure;
+use crate::support::node_switch::NodeSwitch;
 use crate::support::shutdown::Closing;
 
 /// What a session may use.
@@ -31,12 +32,16 @@ pub(crate) struct Inbound {
     pub send_limits: Arc<SendLimits>,
     /// Our certificates.
     pub tls: Option<ServerTls>,
+    /// The load balancers whose word about a client's address is believed.
+    pub proxies: TrustedProxies,
     /// Memory for incoming content.
     pub arriving: ContentQuota,
     /// Whether the server is under stress.
     pub pressure: Pressure,
     /// Networks that have used the server before.
     pub known: KnownNetworks,
+    /// Whether the server takes new mail.
+    pub node: NodeSwitch,
     /// The names of the server's own checks.
     pub own_checks: OwnChecks,
     /// DSNs, by return address.

@@ -174,13 +174,19 @@ pub(crate) async fn listen(listener: TcpDoor, kind: ListenerKind, sessions: Sess
     }
 }
 
-async fn session(tcp: Tcp, peer: SocketAddr, kind: ListenerKind, sessions: Sessions, inbound: Arc<Inbound>) {
-    let client = peer.ip().to_canonical();
+async fn session(mut tcp: Tcp, peer: SocketAddr, kind: ListenerKind, sessions: Sessions, inbound: Arc<Inbound>) {
+    let client = match inbound.proxies.client_of(&mut tcp, peer).await {
+        Ok(client) => client.ip().to_canonical(),
+        Err(error) => return session_log::proxy_refused(&inbound.shared, Party::unknown(peer.ip().to_canonical(), kind), &error),
+    };
     let limits = inbound.shared.settings.load().limits.clone();
     let who = inbound.known.claimant(client, kind, inbound.shared.clock.now_ms());
-    let entered = match inbound.pressure.is_over_budget() && who.rank != Rank::Account {
-        true => Err(Reply::new(421, (4, 3, 2), "the server is short of memory; try again later")),
-        false => sessions.enter(who, kind, &limits),
+    let entered = match inbound.node.refusal() {
+        Some(drained) => Err(drained),
+        None if inbound.pressure.is_over_budget() && who.rank != Rank::Account => {
+            Err(Reply::new(421, (4, 3, 2), "the server is short of memory; try again later"))
+        }
+        None => sessions.enter(who, kind, &limits),
     };
     let (place, refusal) = match entered {
         Ok(place) => (Some(place), None),

@@ -244,7 +244,12 @@ impl SessionDriver {
 
     async fn mail(&mut self, reverse_path: &ReversePath) {
         let directory = self.inbound.shared.directory.refreshed().await;
-        match check_sender(&directory, self.session.identity(), reverse_path) {
+        let checked = match self.inbound.node.refusal() {
+            // A session from before the server was drained, which a large sender keeps for message after message.
+            Some(drained) => Err(drained),
+            None => check_sender(&directory, self.session.identity(), reverse_path),
+        };
+        match checked {
             Ok(()) => self.session.accept_mail(),
             Err(reply) => {
                 let party = Party { reverse_path: Some(reverse_path), ..self.party() };

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use events::{Event, EventKind, Fact};
 use mail::{Reply, ReversePath, one_line_at_most};
+use net::ProxyError;
 
 use crate::context::Shared;
 use crate::receive::content_quota::NotKept;
@@ -53,6 +54,16 @@ impl Party<'_> {
 /// Records a client that was refused before its first command. The log does not name it.
 pub(super) fn connection_refused(shared: &Shared, party: Party<'_>, reply: &Reply) {
     shared.events.record_with(|| party.event(shared, EventKind::ConnectionRefused).reply(reply));
+}
+
+/// Logs a load balancer that sent no valid PROXY header. Some check a port by opening and closing it, which is no event.
+pub(super) fn proxy_refused(shared: &Shared, party: Party<'_>, error: &ProxyError) {
+    if matches!(error, ProxyError::Closed) {
+        return;
+    }
+    let kind = EventKind::ProxyRefused;
+    tracing::warn!(proxy = %party.client, listener = party.kind.as_str(), %error, "{}", kind.words());
+    shared.events.record_with(|| party.event(shared, kind).reason(Some(error.to_string())));
 }
 
 /// Logs a TLS handshake that failed.

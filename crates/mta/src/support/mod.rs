@@ -9,6 +9,7 @@ pub mod headline;
 pub mod large_contents;
 pub mod limits;
 pub mod networks;
+pub mod node_switch;
 pub mod panic_edge;
 pub mod phrase;
 pub mod process_memory;

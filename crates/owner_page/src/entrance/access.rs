@@ -39,6 +39,29 @@ pub(super) fn is_visible(path: &str, visitor: &Visitor) -> bool {
     visitor.is_owner || kind(path) != PathKind::Inside || EXACT.contains(&path) || begins("/aliases/") || begins("/account/") || is_own()
 }
 
+/// Whether a request changes who gets in: second steps, passkeys, passwords, tokens, owners. It needs a fresh proof of who the visitor is, since whoever
+/// found an open browser, or took its cookie, could stay for good.
+pub(super) fn needs_proof(changes: bool, path: &str) -> bool {
+    let of_person = || path.strip_prefix("/people/").and_then(|rest| rest.split_once('/')).map(|(_, what)| what);
+    match path {
+        "/account/second-step" => true,
+        "/account/second-step/remove" | "/account/passkeys" | "/account/passkeys/remove" | "/server/tokens" | "/server/tokens/remove" => {
+            changes
+        }
+        _ => changes && matches!(of_person(), Some("passwords" | "passwords/remove" | "invitation" | "owner")),
+    }
+}
+
+/// Returns the page from which such a request comes.
+pub(super) fn page_of(path: &str) -> String {
+    match path {
+        path if path.starts_with("/server/") => "/server".to_owned(),
+        path if path.starts_with("/people/") => path.splitn(4, '/').take(3).collect::<Vec<_>>().join("/"),
+        "/account/second-step" => path.to_owned(),
+        _ => "/account".to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,5 +127,30 @@ mod tests {
         ] {
             assert!(!is_visible(path, &visitor(false)) && is_visible(path, &visitor(true)), "{path}");
         }
+    }
+
+    #[test]
+    fn changes_of_who_gets_in_need_a_fresh_proof() {
+        for (path, page) in [
+            ("/account/passkeys", "/account"),
+            ("/account/passkeys/remove", "/account"),
+            ("/account/second-step", "/account/second-step"),
+            ("/account/second-step/remove", "/account"),
+            ("/server/tokens", "/server"),
+            ("/server/tokens/remove", "/server"),
+            ("/people/me@x.test/passwords", "/people/me@x.test"),
+            ("/people/me@x.test/passwords/remove", "/people/me@x.test"),
+            ("/people/me@x.test/invitation", "/people/me@x.test"),
+            ("/people/me@x.test/owner", "/people/me@x.test"),
+        ] {
+            assert!(needs_proof(true, path), "{path}");
+            assert_eq!(page_of(path), page, "{path}");
+        }
+        for path in
+            ["/account", "/account/sessions/end", "/account/confirm", "/aliases", "/people/me@x.test/suspend", "/people", "/held/x/release"]
+        {
+            assert!(!needs_proof(true, path), "{path}");
+        }
+        assert!(needs_proof(false, "/account/second-step") && !needs_proof(false, "/server/tokens"), "the page of a secret needs one too");
     }
 }

@@ -44,7 +44,7 @@ pub(super) async fn show(
     let content = html! {
         @if let Some(login) = &login {
             (card(text.say("account-second-step"), second_step_card(&screen, steps.as_ref())))
-            (card(text.say("passkey-title"), own_card(&screen, &entrance, login, site.as_ref(), passkeys)))
+            (card(text.say("passkey-title"), own_card(&screen, &entrance, login, site.as_ref(), passkeys, guest.is_fresh)))
         }
         (card(text.say("account-sessions"), sessions_card(&screen, &sessions, &guest)))
     };

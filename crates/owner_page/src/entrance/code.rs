@@ -15,7 +15,7 @@ use mta::LoginRefused;
 use serde::Deserialize;
 
 use super::login::refusal;
-use super::passkeys::{get_form, site};
+use super::passkeys::{PasskeyStep, get_form, site};
 use super::{Admitted, Entrance, error, page, session_cookie, unavailable};
 use crate::api::Problem;
 use crate::screen::Frame;
@@ -42,7 +42,7 @@ pub(super) async fn show(frame: Frame, Extension(entrance): Extension<Entrance>,
     let passkeys = entrance.door.passkeys(&login).await.map_err(unavailable)?;
     let passkey = site(&headers)
         .filter(|_| !passkeys.is_empty())
-        .map(|site| get_form(&frame, &entrance, &site, Some((&login, passkeys.as_slice())), ""));
+        .map(|site| get_form(&frame, &entrance, &site, PasskeyStep::Second(&login, passkeys.as_slice()), ""));
     let content = html! { @if let Some(passkey) = passkey { (passkey) } (form(&frame, None)) };
     Ok(page(&frame, StatusCode::OK, "code-title", content))
 }

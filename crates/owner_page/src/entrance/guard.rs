@@ -14,7 +14,7 @@ use door::Guest;
 use maud::{DOCTYPE, html};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::access::{PathKind, is_visible, kind};
+use super::access::{PathKind, is_visible, kind, needs_proof, page_of};
 use super::{Entrance, local, session_cookie};
 use crate::api::Problem;
 use crate::layout::{self, Item};
@@ -71,6 +71,9 @@ async fn answer(guard: Guard, mut parts: Parts, mut body: Body, next: Next, fram
     if path == "/" && !visitor.is_owner {
         return (StatusCode::SEE_OTHER, [(header::LOCATION, "/aliases")]).into_response();
     }
+    if needs_proof(changes, &path) && !guest.is_fresh {
+        return ask_to_confirm(&parts, &path);
+    }
     if changes && kind(&path) == PathKind::Inside {
         body = match with_token(&parts.headers, body, &guest).await {
             Ok(body) => body,
@@ -110,6 +113,15 @@ async fn with_token(headers: &HeaderMap, body: Body, guest: &Guest) -> Result<Bo
     // Hashes, so that the time of the comparison says nothing about the token.
     let is_right = sent.is_some_and(|sent| net::sha256(&[sent.as_bytes()]) == net::sha256(&[guest.csrf.as_bytes()]));
     if is_right { Ok(body.into()) } else { Err(StatusCode::FORBIDDEN) }
+}
+
+/// Answers a change of who gets in, long after the login: the visitor proves again who they are, and then repeats it.
+fn ask_to_confirm(parts: &Parts, path: &str) -> Response {
+    let confirm = format!("/account/confirm?next={}", utf8_percent_encode(&page_of(path), NON_ALPHANUMERIC));
+    match parts.headers.get("hx-request") {
+        Some(_) => (StatusCode::FORBIDDEN, [("hx-redirect", confirm)]).into_response(),
+        None => (StatusCode::SEE_OTHER, [(header::LOCATION, confirm)]).into_response(),
+    }
 }
 
 /// Answers a request without a session.

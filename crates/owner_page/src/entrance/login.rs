@@ -15,7 +15,7 @@ use maud::{Markup, html};
 use mta::LoginRefused;
 use serde::Deserialize;
 
-use super::passkeys::{get_form, site};
+use super::passkeys::{PasskeyStep, get_form, site};
 use super::session_cookie::{CODE, SESSION};
 use super::{Admitted, Entrance, error, local, page, unavailable};
 use crate::api::Problem;
@@ -31,12 +31,12 @@ const TOO_MANY_RETRY_S: &str = "600";
 const BUSY_RETRY_S: &str = "60";
 
 /// Maximum length of a name or a password, in octets.
-const INPUT_MAX_BYTES: usize = 1024;
+pub(super) const INPUT_MAX_BYTES: usize = 1024;
 
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Wanted {
     #[serde(default)]
-    next: String,
+    pub next: String,
 }
 
 #[derive(Deserialize)]
@@ -57,7 +57,7 @@ pub(super) async fn show(
     match visitor {
         Some(_) => (StatusCode::SEE_OTHER, [(header::LOCATION, local(&wanted.next))]).into_response(),
         None => {
-            let passkey = site(&headers).map(|site| get_form(&frame, &entrance, &site, None, &local(&wanted.next)));
+            let passkey = site(&headers).map(|site| get_form(&frame, &entrance, &site, PasskeyStep::Login, &local(&wanted.next)));
             let content =
                 html! { (password_form(&frame, "", &wanted.next)) @if let Some(passkey) = passkey { (passkey) } (first_time(&frame)) };
             page(&frame, StatusCode::OK, "login-title", content)

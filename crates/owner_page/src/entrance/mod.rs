@@ -7,6 +7,7 @@ mod access;
 mod account;
 mod browser_name;
 mod code;
+mod confirm;
 mod guard;
 mod invitation;
 mod link;
@@ -108,6 +109,8 @@ pub(crate) fn routes() -> Router<PageState> {
         .route("/logout", post(login::log_out))
         .route("/invitation/{token}", get(invitation::show).post(invitation::set))
         .route("/account", get(account::show))
+        .route("/account/confirm", get(confirm::show).post(confirm::by_password))
+        .route("/account/confirm/passkey", post(confirm::by_passkey))
         .route("/account/sessions/end", post(account::end))
         .route("/account/passkeys", post(passkeys::add))
         .route("/account/passkeys/remove", post(passkeys::remove))

@@ -36,11 +36,12 @@ pub(super) struct PasskeyAnswerForm {
     authenticator_data: String,
     signature: String,
     #[serde(default)]
-    next: String,
+    pub next: String,
 }
 
 impl PasskeyAnswerForm {
-    fn answer(&self) -> PasskeyAnswer<'_> {
+    /// The answer of the authenticator.
+    pub fn answer(&self) -> PasskeyAnswer<'_> {
         let Self { id, client_data, authenticator_data, signature, .. } = self;
         PasskeyAnswer { id, client_data, authenticator_data, signature }
     }
@@ -82,17 +83,36 @@ fn no_answer(text: Text) -> Markup {
     html! { p.hint hidden role="alert" data-passkey-fault { (text.say("passkey-no-answer")) } script src=(PASSKEY.path()) defer {} }
 }
 
-/// Returns the form that logs in with a passkey, alone (`known` empty) or as the second step with one of these.
-pub(super) fn get_form(frame: &Frame, entrance: &Entrance, site: &PasskeySite, step: Option<(&Mailbox, &[Passkey])>, next: &str) -> Markup {
+/// What a passkey is asked for.
+#[derive(Clone, Copy)]
+pub(super) enum PasskeyStep<'a> {
+    /// The login, alone, with whatever passkey there is.
+    Login,
+    /// The second step of a login, with one of these.
+    Second(&'a Mailbox, &'a [Passkey]),
+    /// The confirmation of who the visitor is, with one of these.
+    Confirm(&'a Screen, &'a Mailbox, &'a [Passkey]),
+}
+
+/// Returns the form that asks for a passkey.
+pub(super) fn get_form(frame: &Frame, entrance: &Entrance, site: &PasskeySite, step: PasskeyStep<'_>, next: &str) -> Markup {
     let text = frame.text;
-    let purpose = step.map_or(PasskeyPurpose::Login, |(login, _)| PasskeyPurpose::Second(login));
-    let (to, known) = step.map_or(("/login/passkey", String::new()), |(_, known)| ("/login/code/passkey", ids(known)));
+    let (to, purpose, known, verification, words) = match step {
+        PasskeyStep::Login => ("/login/passkey", PasskeyPurpose::Login, String::new(), "required", "passkey-log-in"),
+        PasskeyStep::Second(login, known) => {
+            ("/login/code/passkey", PasskeyPurpose::Second(login), ids(known), "preferred", "passkey-log-in")
+        }
+        PasskeyStep::Confirm(_, login, known) => {
+            ("/account/confirm/passkey", PasskeyPurpose::Second(login), ids(known), "preferred", "confirm-passkey")
+        }
+    };
     html! {
         form.card.entrance hidden method="post" action=(to) data-passkey="get" data-challenge=(entrance.door.passkey_challenge(purpose)) data-site=(site.id)
-            data-known=(known) data-verification=(if step.is_some() { "preferred" } else { "required" }) {
+            data-known=(known) data-verification=(verification) {
+            @if let PasskeyStep::Confirm(screen, ..) = step { (screen.token()) }
             @for name in ["id", "client_data", "authenticator_data", "signature"] { (hidden(name, "")) }
             (hidden("next", next))
-            button type="submit" { (text.say("passkey-log-in")) }
+            button type="submit" { (text.say(words)) }
             (no_answer(text))
         }
     }
@@ -146,14 +166,14 @@ pub(super) async fn second(
 }
 
 /// Who has tried a passkey, and the page to try again.
-struct TriedPasskey<'a> {
-    client: IpAddr,
-    login: &'a str,
-    back: &'static str,
+pub(super) struct TriedPasskey<'a> {
+    pub client: IpAddr,
+    pub login: &'a str,
+    pub back: &'static str,
 }
 
 /// Answers a refused passkey. What was only late is no guess.
-fn refuse(frame: &Frame, entrance: &Entrance, tried: TriedPasskey<'_>, refused: PasskeyRefused) -> Result<Response, Problem> {
+pub(super) fn refuse(frame: &Frame, entrance: &Entrance, tried: TriedPasskey<'_>, refused: PasskeyRefused) -> Result<Response, Problem> {
     let TriedPasskey { client, login, back: to } = tried;
     let key = match refused {
         PasskeyRefused::Store(error) => return Err(unavailable(error)),
@@ -175,8 +195,15 @@ fn back(frame: &Frame, to: &str, key: &str) -> Markup {
     html! { (error(frame, key)) p { a.button href=(to) { (frame.text.say("passkey-again")) } } }
 }
 
-/// Returns the card of the visitor's passkeys.
-pub(super) fn own_card(screen: &Screen, entrance: &Entrance, login: &Mailbox, site: Option<&PasskeySite>, passkeys: &[Passkey]) -> Markup {
+/// Returns the card of the visitor's passkeys; `is_fresh`: whether one may be added at once. Otherwise the authenticator would make one in vain.
+pub(super) fn own_card(
+    screen: &Screen,
+    entrance: &Entrance,
+    login: &Mailbox,
+    site: Option<&PasskeySite>,
+    passkeys: &[Passkey],
+    is_fresh: bool,
+) -> Markup {
     let text = screen.text;
     let columns = [
         Column::new(text.say("passkey-name"), "lead"),
@@ -193,6 +220,7 @@ pub(super) fn own_card(screen: &Screen, entrance: &Entrance, login: &Mailbox, si
         p { (text.say("passkey-hint")) }
         @if !passkeys.is_empty() { (table(&text.say("passkey-title"), &columns, rows)) }
         @match site {
+            Some(_) if !is_fresh => a.button href="/account/confirm?next=/account" { (text.say("passkey-add")) },
             Some(site) => {
                 (add_form(screen, entrance, login, site, passkeys))
                 noscript { p.quiet { (text.say("passkey-needs-script")) } }

@@ -21,6 +21,7 @@ mod held;
 pub mod help;
 mod history;
 mod key;
+mod node;
 mod notify;
 mod queue;
 mod reports;
@@ -54,6 +55,7 @@ pub use failed::FailedArgs;
 pub use held::HeldCommand;
 pub use history::{LogArgs, TraceArgs};
 pub use key::KeyCommand;
+pub use node::NodeCommand;
 pub use notify::NotifyCommand;
 pub use queue::{QueueCommand, RetryArgs};
 pub use reports::{ReportsArgs, ReportsCommand};
@@ -130,6 +132,8 @@ pub enum Command {
     /// Manage the TLS certificates of this server.
     #[command(subcommand)]
     Cert(CertCommand),
+    #[command(subcommand)]
+    Node(NodeCommand),
     /// Test the notices that the postmaster gets.
     #[command(subcommand)]
     Notify(NotifyCommand),

@@ -20,6 +20,7 @@ mod held;
 mod history;
 mod key;
 mod man;
+mod node;
 mod notify;
 mod queue;
 mod reports;
@@ -72,6 +73,7 @@ pub async fn run_with_api(config: &Path, command: Command, out: Output) -> Resul
         Command::Queue(command) => queue::run(&mut api, command, out).await?,
         Command::Held(command) => held::run(&mut api, command, out).await?,
         Command::Failed(args) => failed::run(&mut api, args.limit, out).await?,
+        Command::Node(command) => node::run(&mut api, command, out).await?,
         Command::Notify(command) => return notify::run(&mut api, command, out).await,
         Command::Explain(args) => return explain::run(&mut api, args, out).await,
         Command::Reports(command) => reports::run(&mut api, command, out).await?,

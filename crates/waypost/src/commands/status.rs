@@ -55,6 +55,9 @@ fn text(status: &Value, pauses: &[PauseView], totals: Totals) -> String {
     field("sessions", format!("{} with clients, {} connections to other servers", number("sessions"), number("connections")));
     field("deliveries", format!("{} in progress, {} workers", number("in_flight"), number("workers")));
     field("queue", format!("{waiting} recipients waiting, {} held, {} set aside", totals.held, totals.set_aside));
+    if status.get("drained").and_then(Value::as_bool) == Some(true) {
+        field("drained", styled(WARN, "it takes no new mail, and goes on delivering; to end this: waypost node resume".to_owned()));
+    }
     let (bugs, broken) = (number("bugs"), number("signatures_broken"));
     if bugs + broken > 0 {
         let text =

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use mail::Domain;
 use mta::settings::{Listener, ListenerKind, Settings};
+use net::TrustedProxies;
 use toml::Spanned;
 
 use super::certificates;
@@ -60,6 +61,11 @@ impl Config {
         settings.forward.srs.secrets = super::settings::srs_secrets(&self.file)
             .map_err(|what| ConfigErrors(vec![ConfigError { path: self.path.clone(), at: None, what, hint: None }]))?;
         Ok(settings)
+    }
+
+    /// Returns the load balancers in front of the listeners.
+    pub fn proxies(&self) -> TrustedProxies {
+        TrustedProxies::new(self.file.listen.proxy_from.iter().map(|range| range.0))
     }
 
     /// Returns the addresses to listen on.

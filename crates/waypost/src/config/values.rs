@@ -52,6 +52,11 @@ impl TextOption for IpAddr {
     const EXAMPLE: &'static str = "192.0.2.1 or 2001:db8::1";
 }
 
+impl TextOption for net::IpRange {
+    const WHAT: &'static str = "an IP address or a network";
+    const EXAMPLE: &'static str = "10.0.0.1 or 10.1.0.0/16";
+}
+
 impl TextOption for spam_filter::Address {
     const WHAT: &'static str = "a filter's address";
     const EXAMPLE: &'static str = "127.0.0.1:11333 or unix:/run/milter.sock";

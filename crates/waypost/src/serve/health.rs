@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
-use control_api::api::{HealthFinding, HealthView, Severity};
+use control_api::ControlError;
+use control_api::api::{CheckQuery, HealthFinding, HealthView, Severity};
 use net::blocking;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
 use crate::commands::doctor;
@@ -22,14 +23,45 @@ const OLD_MS: i64 = 6 * 3_600_000;
 /// Maximum duration of a check.
 const WITHIN: Duration = Duration::from_secs(120);
 
-/// The last result, and the request of another check.
-#[derive(Debug, Clone, Default)]
+/// Maximum checks at a time that `waypost doctor` and others run.
+const RUNS_MAX: usize = 4;
+
+/// The last result, the request of another check, and checks that somebody waits for.
+#[derive(Debug, Clone)]
 pub struct Health {
     last: Arc<Mutex<HealthView>>,
     requested: Arc<Notify>,
+    runs: mpsc::Sender<CheckRun>,
+    waiting: Arc<Mutex<Option<mpsc::Receiver<CheckRun>>>>,
+}
+
+/// A check that somebody waits for.
+#[derive(Debug)]
+struct CheckRun {
+    what: CheckQuery,
+    findings: mpsc::UnboundedSender<HealthFinding>,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        let (runs, waiting) = mpsc::channel(RUNS_MAX);
+        Self { last: Arc::default(), requested: Arc::default(), runs, waiting: Arc::new(Mutex::new(Some(waiting))) }
+    }
 }
 
 impl Health {
+    /// Runs all checks now; returns what they find, as they find it.
+    ///
+    /// # Errors
+    /// Too many checks run.
+    pub fn run(&self, what: CheckQuery) -> Result<mpsc::UnboundedReceiver<HealthFinding>, ControlError> {
+        let (findings, found) = mpsc::unbounded_channel();
+        match self.runs.try_send(CheckRun { what, findings }) {
+            Ok(()) => Ok(found),
+            Err(_) => Err(ControlError::Failed(format!("{RUNS_MAX} checks run already"))),
+        }
+    }
+
     /// Returns the last result; requests a check if it is old.
     pub fn view(&self) -> HealthView {
         let view = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -67,7 +99,10 @@ impl Drop for HealthTask {
 
 /// Starts the task, which checks the server behind this router at each request.
 pub fn start(health: Health, path: PathBuf, router: Router) -> HealthTask {
+    let waiting = health.waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let runs = tokio::spawn(run_checks(waiting, path.clone(), router.clone()));
     HealthTask(tokio::spawn(async move {
+        let _runs = HealthTask(runs);
         loop {
             health.requested.notified().await;
             let file = path.clone();
@@ -84,6 +119,28 @@ pub fn start(health: Health, path: PathBuf, router: Router) -> HealthTask {
             health.finish(findings);
         }
     }))
+}
+
+/// Runs the checks that somebody waits for, a few at a time.
+async fn run_checks(waiting: Option<mpsc::Receiver<CheckRun>>, path: PathBuf, router: Router) {
+    let Some(mut waiting) = waiting else { return };
+    let places = Arc::new(Semaphore::new(RUNS_MAX));
+    while let (Ok(place), Some(run)) = (places.clone().acquire_owned().await, waiting.recv().await) {
+        let (file, api) = (path.clone(), Transport::InProcess(Box::new(router.clone())));
+        tokio::spawn(async move {
+            let _place = place;
+            let config = blocking(move || config::load(&file)).await;
+            let CheckRun { what, findings } = run;
+            let check = doctor::send_findings(config, api, &what, findings.clone());
+            let problem = match tokio::time::timeout(WITHIN, check).await {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => format!("{error:#}"),
+                Err(_) => format!("the checks did not end within {} s", WITHIN.as_secs()),
+            };
+            // Nobody may wait any more.
+            let _ = findings.send(failed(problem));
+        });
+    }
 }
 
 fn failed(found: String) -> HealthFinding {

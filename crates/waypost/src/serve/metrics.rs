@@ -1,16 +1,16 @@
-//! Metrics of a running server: what a scrape reads, and the listener for `GET /metrics`.
+//! Metrics of a running server: what a scrape reads, and the listener for `GET /metrics` and for health checks.
 //!
-//! RFC 9110, RFC 9112. Invariant: scrapes cost a bounded amount of memory, connections and time of the store, however often they come.
+//! RFC 9110, RFC 9112. Invariants: health checks are answered while everything else of the server is still being opened; scrapes cost a bounded amount of memory, connections and time of the store, however often they come.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use axum::Router;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use history::History;
@@ -18,15 +18,17 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use metrics::{Exposition, HourOfFlow, Metrics, ProcessState, ServerState, expose};
-use mta::{Pauses, Status};
+use mta::{NodeSwitch, Pauses, Status};
 use net::{Clock, Resolver};
 use policy::ReplyScope;
+use public_http::{LIVE, READY};
 use store::Store;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use super::certificates::ServerCertificates;
+use super::readiness::Readiness;
 use crate::config::Config;
 
 /// Maximum connections of one listener.
@@ -59,6 +61,10 @@ pub struct ScrapeSource {
     pub status: Arc<dyn Fn() -> Status + Send + Sync>,
     /// The paused mailboxes and hosts.
     pub pauses: Pauses,
+    /// Whether the server takes new mail.
+    pub node: NodeSwitch,
+    /// Whether the server should get new connections.
+    pub readiness: Readiness,
 }
 
 /// The sources of a running server, and what scrapes share.
@@ -86,7 +92,7 @@ impl Scraper {
     }
 
     async fn state(&self) -> ServerState {
-        let ScrapeSource { store, clock, resolver, certificates, status, pauses, .. } = &self.source;
+        let ScrapeSource { store, clock, resolver, certificates, status, pauses, node, readiness, .. } = &self.source;
         let status = status();
         let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
         let paused = pauses.list();
@@ -95,6 +101,8 @@ impl Scraper {
         let disk = store.clone();
         ServerState {
             version: env!("CARGO_PKG_VERSION"),
+            is_ready: readiness.check().is_ok(),
+            is_drained: node.drained_since_ms().is_some(),
             sessions: status.sessions_by_listener.map(|(kind, sessions)| (kind, count(sessions))).to_vec(),
             totals: store.totals().await.ok(),
             load: store.load(clock.now_ms()).await.ok(),
@@ -132,12 +140,31 @@ fn process() -> Option<ProcessState> {
     })
 }
 
-/// The listeners for metrics; dropping them ends them.
-pub struct MetricsListeners(Vec<JoinHandle<()>>);
+/// The listeners for metrics and health checks; dropping them ends them.
+pub struct MetricsListeners {
+    tasks: Vec<JoinHandle<()>>,
+    monitored: Monitored,
+}
+
+/// What the listeners answer from.
+#[derive(Clone)]
+struct Monitored {
+    /// Empty until the parts of the server are open.
+    scraper: Arc<OnceLock<Arc<Scraper>>>,
+    readiness: Readiness,
+}
+
+impl MetricsListeners {
+    /// From now on, there are metrics.
+    pub fn show(&self, scraper: Arc<Scraper>) {
+        // It is called once.
+        let _ = self.monitored.scraper.set(scraper);
+    }
+}
 
 impl Drop for MetricsListeners {
     fn drop(&mut self) {
-        self.0.iter().for_each(JoinHandle::abort);
+        self.tasks.iter().for_each(JoinHandle::abort);
     }
 }
 
@@ -145,8 +172,9 @@ impl Drop for MetricsListeners {
 ///
 /// # Errors
 /// One of them cannot be used.
-pub async fn listen(config: &Config, scraper: &Arc<Scraper>) -> Result<MetricsListeners> {
-    let mut listeners = MetricsListeners(Vec::new());
+pub async fn listen(config: &Config, readiness: &Readiness) -> Result<MetricsListeners> {
+    let monitored = Monitored { scraper: Arc::default(), readiness: readiness.clone() };
+    let mut listeners = MetricsListeners { tasks: Vec::new(), monitored };
     for address in config.file.listen.metrics.iter().map(|address| address.0) {
         let listener = TcpListener::bind(address).await;
         let listener = listener.with_context(|| format!("cannot listen on {address} for metrics; free it, or change listen.metrics"))?;
@@ -154,18 +182,29 @@ pub async fn listen(config: &Config, scraper: &Arc<Scraper>) -> Result<MetricsLi
         if !address.ip().is_loopback() {
             tracing::warn!(%address, "metrics are readable by everyone who reaches this address: it has no password and no TLS");
         }
-        listeners.0.push(tokio::spawn(serve(listener, router(scraper.clone()))));
+        listeners.tasks.push(tokio::spawn(serve(listener, router(listeners.monitored.clone()))));
     }
     Ok(listeners)
 }
 
-fn router(scraper: Arc<Scraper>) -> Router {
-    Router::new().route("/metrics", get(answer)).with_state(scraper)
+fn router(monitored: Monitored) -> Router {
+    let live = async || "alive\n";
+    Router::new().route("/metrics", get(answer)).route(LIVE, get(live)).route(READY, get(ready)).with_state(monitored)
 }
 
-async fn answer(State(scraper): State<Arc<Scraper>>, headers: HeaderMap) -> Response {
+async fn answer(State(monitored): State<Monitored>, headers: HeaderMap) -> Response {
+    let Some(scraper) = monitored.scraper.get() else {
+        return (StatusCode::SERVICE_UNAVAILABLE, "the server is starting\n").into_response();
+    };
     let (content_type, text) = scraper.scrape(&control_api::accepted(&headers)).await;
     ([(CONTENT_TYPE, HeaderValue::from_static(content_type))], text).into_response()
+}
+
+async fn ready(State(monitored): State<Monitored>) -> Response {
+    match monitored.readiness.check() {
+        Ok(()) => "ready\n".into_response(),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n").into_response(),
+    }
 }
 
 async fn serve(listener: TcpListener, router: Router) {

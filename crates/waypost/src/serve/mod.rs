@@ -13,6 +13,7 @@ pub mod notices;
 mod observers;
 mod owner;
 mod public;
+pub mod readiness;
 pub mod reload;
 mod running;
 pub mod sandbox;

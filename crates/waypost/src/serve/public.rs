@@ -14,6 +14,7 @@ use public_http::pages::{PageFacts, Pages, PublicData};
 use public_http::{OwnerService, PublicHttp};
 
 use super::certificates::ServerCertificates;
+use super::readiness::Readiness;
 use crate::config::Config;
 
 /// The settings of the pages, which a reload may change.
@@ -50,6 +51,7 @@ pub fn start(
     live: Arc<LiveDirectory>,
     public: LivePublic,
     owner: Router,
+    readiness: &Readiness,
 ) -> Result<PublicHttp> {
     let [http, https] = config.web_addresses();
     let addresses = config.owner_addresses();
@@ -57,7 +59,9 @@ pub fn start(
     let owner = (!is_off).then_some(OwnerService { router: owner, addresses });
     let (tls, challenges) = (certificates.tls().cloned(), certificates.challenges().clone());
     let pages = Pages(Arc::new(PublicFacts { public, live, tls: tls.clone() }));
-    PublicHttp::start(public_http::Parts { http, https, tls, challenges, pages, owner }).context("cannot listen for HTTP or HTTPS")
+    let (proxies, is_ready) = (config.proxies(), readiness.probe());
+    PublicHttp::start(public_http::Parts { http, https, tls, proxies, is_ready, challenges, pages, owner })
+        .context("cannot listen for HTTP or HTTPS")
 }
 
 /// The facts for pages of a running server.

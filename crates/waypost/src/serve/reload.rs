@@ -106,7 +106,10 @@ fn fixed(config: &Config, has_tls: bool) -> Vec<(&'static str, String)> {
         ("data_dir", file.data_dir.display().to_string()),
         ("admin_socket", config.admin_socket().display().to_string()),
         ("submit_socket", config.submit_socket().display().to_string()),
-        ("[listen]", format!("{:?} {:?} {:?}", config.listeners(), config.web_addresses(), config.owner_addresses())),
+        (
+            "[listen]",
+            format!("{:?} {:?} {:?} {:?}", config.listeners(), config.web_addresses(), config.owner_addresses(), config.proxies()),
+        ),
         ("tls.extra_authorities", format!("{:?}", file.tls.extra_authorities)),
         ("submission.password_key_file", file.password_key().display().to_string()),
         ("[dns]", format!("{:?} {:?} {:?}", file.dns.servers, file.dns.validate, file.dns.trust_anchor)),

@@ -12,7 +12,7 @@ use control_api::ApiContext;
 use events::{Event, EventKind};
 use mta::passwords::PasswordKey;
 use mta::settings::LiveSettings;
-use mta::{LiveDirectory, Parts, Releaser, Server};
+use mta::{LiveDirectory, NodeSwitch, Parts, Releaser, Server};
 use net::acme::Challenges;
 use net::{ClientTls, Clock, Network, Resolver, ServerTls};
 use public_http::PublicHttp;
@@ -24,12 +24,14 @@ use super::metrics::{MetricsListeners, ScrapeSource, Scraper};
 use super::notices::Notices;
 use super::observers::Observers;
 use super::public::PublicSettings;
+use super::readiness::{Readiness, ReadinessWatch};
 use super::reload::Reloader;
 use super::sockets::{LocalSockets, OpenSockets};
 use super::watches::Watches;
 use super::{health, metrics, owner, public};
 use crate::config::{self, Config};
 use crate::control::{ServerControl, ServerParts};
+use crate::nodes::ThisNode;
 use crate::transport::with_remedy;
 
 /// The running server.
@@ -44,6 +46,7 @@ pub struct Running {
     watches: Watches,
     notices: Arc<Notices>,
     metrics: MetricsListeners,
+    readiness: ReadinessWatch,
 }
 
 /// What is open before anything listens.
@@ -58,6 +61,7 @@ struct OpenServer {
     client_tls: ClientTls,
     challenges: Challenges,
     sockets: OpenSockets,
+    node: NodeSwitch,
 }
 
 impl OpenServer {
@@ -76,7 +80,8 @@ impl OpenServer {
         let password_key = Arc::new(config::secrets::password_key(&config.file.password_key())?);
         let settings = Arc::new(ArcSwap::from_pointee(config.with_secrets()?));
         let live = LiveDirectory::open(store.clone(), &config.settings.delimiters, config.settings.virtual_file.clone()).await?;
-        Ok(Self { clock, store, settings, live: Arc::new(live), password_key, resolver, tls, client_tls, challenges, sockets })
+        let node = node_switch(config).await;
+        Ok(Self { clock, store, settings, live: Arc::new(live), password_key, resolver, tls, client_tls, challenges, sockets, node })
     }
 
     /// What the mail server is built from.
@@ -88,6 +93,8 @@ impl OpenServer {
             live: self.live.clone(),
             password_key: self.password_key.clone(),
             tls: self.tls.clone(),
+            proxies: config.proxies(),
+            node: self.node.clone(),
             client_tls: self.client_tls.clone(),
             network: Network::system(),
             resolver: self.resolver.clone(),
@@ -97,7 +104,13 @@ impl OpenServer {
         }
     }
 
-    fn scraper(&self, server: &Server, certificates: &Arc<ServerCertificates>, observers: &Observers) -> Arc<Scraper> {
+    fn scraper(
+        &self,
+        server: &Server,
+        certificates: &Arc<ServerCertificates>,
+        observers: &Observers,
+        readiness: &Readiness,
+    ) -> Arc<Scraper> {
         Scraper::new(ScrapeSource {
             metrics: observers.counted.clone(),
             store: self.store.clone(),
@@ -107,6 +120,8 @@ impl OpenServer {
             history: observers.history.clone(),
             status: server.status(),
             pauses: server.pauses(),
+            node: self.node.clone(),
+            readiness: readiness.clone(),
         })
     }
 }
@@ -114,6 +129,9 @@ impl OpenServer {
 impl Running {
     /// Opens everything that the server needs, then starts to listen. `granted` is what the process is restricted to, if it is.
     pub async fn start(config: &Config, granted: Option<Needs>) -> Result<Self> {
+        // First: health checks are answered while the queue is being opened.
+        let readiness = Readiness::default();
+        let metrics = metrics::listen(config, &readiness).await?;
         let opened = OpenServer::open(config).await?;
         let (observers, pending_notices) = Observers::start(config, &opened.clock).await?;
         let OpenServer { clock, store, settings, live, .. } = &opened;
@@ -128,8 +146,8 @@ impl Running {
         );
         let reloader = Arc::new(Reloader::new(config, granted, settings.clone(), live.clone(), shown.clone(), certificates.clone()));
         let server = Server::start(opened.parts(config, &observers)).await?;
-        let scraper = opened.scraper(&server, &certificates, &observers);
-        let metrics = metrics::listen(config, &scraper).await?;
+        let scraper = opened.scraper(&server, &certificates, &observers, &readiness);
+        metrics.show(scraper.clone());
         let notices = pending_notices.start(config, server.handles(), certificates.clone());
         let health = health::Health::default();
         let parts = ServerParts {
@@ -139,6 +157,7 @@ impl Running {
             health: health.clone(),
             scraper,
             notices: notices.clone(),
+            node: ThisNode { name: config.settings.hostname.to_string(), switch: opened.node.clone(), started_ms: Some(clock.now_ms()) },
         };
         let releaser = Releaser::new(settings.clone(), store.clone(), live.clone(), clock.clone());
         let context = ApiContext {
@@ -157,13 +176,14 @@ impl Running {
             shared: control_api::ApiShared::default(),
         };
         let page = owner::service(config, &context, &server, &observers.live);
-        let public = public::start(config, &certificates, live.clone(), shown, page)?;
+        let public = public::start(config, &certificates, live.clone(), shown, page, &readiness)?;
         // After the public server is up, which the CA connects to.
         certificates.configure_renewal(config);
         let watches = Watches::start(config, health, &context, &server);
-        let OpenServer { store, sockets, .. } = opened;
+        let OpenServer { store, sockets, node, .. } = opened;
         let sockets = sockets.serve(context);
-        Ok(Self { store, reloader, sockets, observers, server, public, certificates, watches, notices, metrics })
+        let readiness = readiness.begin(store.clone(), node);
+        Ok(Self { store, reloader, sockets, observers, server, public, certificates, watches, notices, metrics, readiness })
     }
 
     /// Maximum time for deliveries in progress at a stop.
@@ -174,15 +194,27 @@ impl Running {
     /// Stops the parts in order: the sockets first, so that commands get an error before the parts that they use are gone; the history last.
     pub async fn stop(self) {
         let admin = self.sockets.stop();
-        drop((self.public, self.metrics));
+        drop((self.readiness, self.public));
         self.certificates.stop();
         self.notices.stop();
         drop(self.watches);
         self.server.shut_down().await;
+        // Until here, health checks say that the server is alive and not ready.
+        drop(self.metrics);
         self.observers.events.record(Event::new(EventKind::Stopped, Clock::system().now_ms()));
         admin.ended().await;
         self.observers.close().await;
     }
+}
+
+/// Returns whether this server takes new mail, as the last process left it.
+async fn node_switch(config: &Config) -> NodeSwitch {
+    let data = config.file.data_dir.clone();
+    let node = net::blocking(move || NodeSwitch::open(&data)).await;
+    if node.drained_since_ms().is_some() {
+        tracing::warn!("this server is drained: it delivers, and takes no new mail until `waypost node resume`");
+    }
+    node
 }
 
 async fn open_store(data: &Path, clock: &Clock) -> Result<Store> {

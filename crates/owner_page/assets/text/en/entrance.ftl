@@ -47,6 +47,13 @@ invitation-port-tls = { $port } with SSL/TLS
 invitation-port-starttls = { $port } with STARTTLS
 invitation-page = See your aliases and passwords
 
+confirm-title = Is it still you?
+confirm-why = You are about to change who gets in. Your login is a while ago, so enter one of your passwords again.
+confirm-submit = Confirm
+confirm-passkey = Confirm with a passkey
+confirm-wrong = This is none of the passwords of this account.
+confirm-operator = This change needs a fresh login. Get a new link on the server: { $command }
+
 account-title = Your login
 account-second-step = Second step
 account-on = On

@@ -47,6 +47,13 @@ invitation-port-tls = { $port }，SSL/TLS
 invitation-port-starttls = { $port }，STARTTLS
 invitation-page = 查看您的别名和密码
 
+confirm-title = 还是您本人吗？
+confirm-why = 您要更改谁可以登录。距离上次登录已有一段时间，请再次输入您的一个密码。
+confirm-submit = 确认
+confirm-passkey = 使用通行密钥确认
+confirm-wrong = 这不是此账户的任何一个密码。
+confirm-operator = 此更改需要重新登录。请在服务器上获取新链接：{ $command }
+
 account-title = 您的登录
 account-second-step = 第二步验证
 account-on = 已开启

@@ -35,6 +35,10 @@ fn judge_status(status: &Value) -> Finding {
         let fix = "systemctl enable --now waypost, or: waypost serve; if it does not stay up, journalctl -u waypost shows why";
         return Finding::bad(Severity::Error, "server", "waypost", "no server runs on this data directory", fix);
     }
+    if status.get("drained").and_then(Value::as_bool) == Some(true) {
+        let found = "it is drained: it takes no new mail (421 4.3.2), and goes on delivering";
+        return Finding::bad(Severity::Warning, "server", "waypost", found, "waypost node resume");
+    }
     let (bugs, broken) = (number("bugs"), number("signatures_broken"));
     match bugs + broken {
         0 => Finding::good(

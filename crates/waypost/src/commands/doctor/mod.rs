@@ -1,6 +1,6 @@
 //! `waypost doctor`: checks everything that receiving, sending and authenticating mail depends on.
 //!
-//! RFC 5321, RFC 7208, RFC 6376. Invariant: a check that cannot run is a finding, never a pass, and does not stop the others.
+//! Where a server runs, it checks itself, and this shows what it finds; without one, the same checks run here. RFC 5321, RFC 7208, RFC 6376. Invariant: a check that cannot run is a finding, never a pass, and does not stop the others.
 
 mod addresses;
 mod aliases;
@@ -27,10 +27,11 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Result;
-use control_api::api::{CheckName, DomainView, HealthFinding as Finding, Severity};
+use anyhow::{Context, Result, bail};
+use control_api::api::{CheckName, CheckQuery, DomainView, HealthFinding as Finding, Severity};
 use mail::Domain;
 use net::Resolver;
+use tokio::sync::mpsc::UnboundedSender;
 
 pub use outbound::port_25;
 
@@ -38,7 +39,7 @@ use crate::cli::DoctorArgs;
 use crate::config::{self, Config};
 use crate::conversation::TRIAL;
 use crate::output::{DIM, Output, note, print, styled};
-use crate::transport::Transport;
+use crate::transport::{Transport, with_query};
 
 /// The time server that the running server compares its clock with.
 const TIME_SERVER: &str = "pool.ntp.org";
@@ -86,10 +87,38 @@ struct DoctorReport {
     addresses: Vec<IpAddr>,
     /// The time server; `None` to skip that check.
     time_server: Option<String>,
-    /// The least serious findings that are printed as soon as they are found; `None` to print none.
-    printed_from: Option<Severity>,
+    /// Where they go as soon as they are found.
+    shown: Shown,
     /// The checks that could not run.
     skipped: Vec<SkippedCheck>,
+}
+
+/// Where findings go as soon as they are found.
+enum Shown {
+    /// Nowhere.
+    Collected,
+    /// To the terminal, if they are at least this serious.
+    Printed(Severity),
+    /// To whoever asked the server for them.
+    Sent(UnboundedSender<Finding>),
+}
+
+impl Shown {
+    fn show(&self, found: &[Finding]) -> Result<()> {
+        match self {
+            Self::Collected => Ok(()),
+            Self::Printed(least) => {
+                for finding in found.iter().filter(|finding| finding.severity >= *least) {
+                    print(&screen::line(finding))?;
+                }
+                Ok(())
+            }
+            Self::Sent(to) => {
+                let is_heard = found.iter().all(|finding| to.send(finding.clone()).is_ok());
+                if is_heard { Ok(()) } else { bail!("nobody waits for the checks") }
+            }
+        }
+    }
 }
 
 struct SkippedCheck {
@@ -100,10 +129,7 @@ struct SkippedCheck {
 
 impl DoctorReport {
     fn add(&mut self, found: Vec<Finding>) -> Result<()> {
-        let is_shown = |finding: &&Finding| self.printed_from.is_some_and(|least| finding.severity >= least);
-        for finding in found.iter().filter(is_shown) {
-            print(&screen::line(finding))?;
-        }
+        self.shown.show(&found)?;
         self.findings.extend(found);
         Ok(())
     }
@@ -125,15 +151,8 @@ impl DoctorReport {
 pub async fn run(path: &Path, args: DoctorArgs, out: Output) -> Result<ExitCode> {
     let least = if args.quiet { Severity::Notice } else { Severity::Good };
     loop {
-        let mut report = DoctorReport {
-            findings: Vec::new(),
-            addresses: args.addresses.clone(),
-            time_server: args.time_server.clone().filter(|server| !server.is_empty()),
-            printed_from: (!out.json).then_some(least),
-            skipped: Vec::new(),
-        };
-        run_checks(config::load(path), None, &mut report).await?;
-        let findings = report.findings;
+        let shown = if out.json { Shown::Collected } else { Shown::Printed(least) };
+        let findings = check_all(config::load(path), &args, shown).await?;
         let worst = findings.iter().map(|finding| finding.severity).max().unwrap_or(Severity::Good);
         if out.json {
             out.show(&serde_json::json!({ "ok": worst < Severity::Error, "findings": findings }), |_| String::new())?;
@@ -148,12 +167,69 @@ pub async fn run(path: &Path, args: DoctorArgs, out: Output) -> Result<ExitCode>
     }
 }
 
+/// Lets the running server check itself; without one, checks here.
+async fn check_all(config: Result<Config, config::ConfigErrors>, args: &DoctorArgs, shown: Shown) -> Result<Vec<Finding>> {
+    let mut opened = None;
+    if let Ok(config) = &config {
+        match Transport::open(config).await {
+            Ok(mut api) if api.is_server() => {
+                let mut findings = Vec::new();
+                match ask_server(&mut api, args, &shown, &mut findings).await {
+                    // A server of another version, for example: the checks run here.
+                    Err(error) if findings.is_empty() => {
+                        note(&styled(DIM, format!("the server does not check itself ({error:#}); checking from here")));
+                    }
+                    asked => return asked.map(|()| findings),
+                }
+            }
+            Ok(api) => opened = Some(api),
+            // The checks say so.
+            Err(_) => {}
+        }
+    }
+    let time_server = args.time_server.clone().filter(|server| !server.is_empty());
+    let mut report = DoctorReport { findings: Vec::new(), addresses: args.addresses.clone(), time_server, shown, skipped: Vec::new() };
+    run_checks(config, opened, &mut report).await?;
+    Ok(report.findings)
+}
+
+/// Shows what the server finds, and adds it to `findings`.
+async fn ask_server(api: &mut Transport, args: &DoctorArgs, shown: &Shown, findings: &mut Vec<Finding>) -> Result<()> {
+    let addresses = args.addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    let query = [("addresses", Some(addresses).filter(|text| !text.is_empty())), ("time_server", args.time_server.clone())];
+    let each = |line: &str| {
+        let finding: Finding = serde_json::from_str(line).context("cannot read the server's answer: it may be of another version")?;
+        shown.show(std::slice::from_ref(&finding))?;
+        findings.push(finding);
+        Ok(())
+    };
+    api.lines(&with_query("/api/v1/health/findings", &query), each).await
+}
+
 /// Returns what all checks find, through this connection to the running server.
 pub async fn findings(config: Result<Config, config::ConfigErrors>, api: Transport) -> Result<Vec<Finding>> {
     let time_server = Some(TIME_SERVER.to_owned());
-    let mut report = DoctorReport { findings: Vec::new(), addresses: Vec::new(), time_server, printed_from: None, skipped: Vec::new() };
+    let shown = Shown::Collected;
+    let mut report = DoctorReport { findings: Vec::new(), addresses: Vec::new(), time_server, shown, skipped: Vec::new() };
     run_checks(config, Some(api), &mut report).await?;
     Ok(report.findings)
+}
+
+/// Sends what all checks find, through this connection to the running server, until nobody waits for it.
+///
+/// # Errors
+/// Nobody waits, or an address is none.
+pub async fn send_findings(
+    config: Result<Config, config::ConfigErrors>,
+    api: Transport,
+    what: &CheckQuery,
+    to: UnboundedSender<Finding>,
+) -> Result<()> {
+    let addresses = what.addresses.iter().flat_map(|list| list.split(',')).filter(|text| !text.is_empty());
+    let addresses = addresses.map(|text| text.trim().parse().with_context(|| format!("{text} is no IP address"))).collect::<Result<_>>()?;
+    let time_server = Some(what.time_server.clone().unwrap_or_else(|| TIME_SERVER.to_owned())).filter(|server| !server.is_empty());
+    let mut report = DoctorReport { findings: Vec::new(), addresses, time_server, shown: Shown::Sent(to), skipped: Vec::new() };
+    run_checks(config, Some(api), &mut report).await
 }
 
 /// Runs all checks; without `api`, connects to the server first. Errors come from printing only.

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use mta::settings::ListenerKind;
 
 use super::DoctorContext;
-use crate::conversation::{Conversation, connect};
+use crate::conversation::{Conversation, connect_to_own};
 use control_api::api::{HealthFinding as Finding, Severity};
 
 pub(super) async fn check(context: &DoctorContext) -> Vec<Finding> {
@@ -34,7 +34,7 @@ async fn check_port(context: &DoctorContext, kind: ListenerKind, at: SocketAddr)
         let fix = format!("open port {} in the firewalls of the machine and of the hoster, and check that [listen] has it{v6}", at.port());
         Finding::bad(Severity::Error, "port", about.clone(), format!("does not answer: {error}"), fix)
     };
-    let tcp = match connect(at).await {
+    let tcp = match connect_to_own(at, &context.config.proxies()).await {
         Ok(tcp) => tcp,
         Err(error) => return vec![closed(error)],
     };
@@ -44,6 +44,10 @@ async fn check_port(context: &DoctorContext, kind: ListenerKind, at: SocketAddr)
     let mut conversation = Conversation::plain(tcp);
     let banner = match conversation.reply().await {
         Ok(banner) if banner.code == 220 => banner,
+        Ok(busy) if busy.code == 421 => {
+            let fix = "waypost node list shows whether the server is drained; otherwise look at its sessions: waypost status";
+            return vec![Finding::bad(Severity::Warning, "port", about, format!("takes no sessions now: {}", busy.text()), fix)];
+        }
         Ok(other) => return vec![closed(format!("it replies {}", other.text()))],
         Err(error) => return vec![closed(error)],
     };

@@ -136,7 +136,8 @@ async fn test_ports(config: &Config, login: &str, addresses: &[IpAddr], password
         Err(probe) => return Ok(vec![probe]),
     };
     let tls = TlsProbe::new(config.file.tls.extra_authorities.as_deref())?;
-    let prober = Prober { tls: &tls, host, login, password };
+    let proxies = config.proxies();
+    let prober = Prober { tls: &tls, proxies: &proxies, host, login, password };
     let mut probes = Vec::new();
     for (kind, implicit) in [(ListenerKind::Submission, false), (ListenerKind::Submissions, true)] {
         let Some(port) = port(config, kind) else { continue };

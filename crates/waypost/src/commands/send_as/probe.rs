@@ -8,10 +8,10 @@ use std::net::SocketAddr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use mail::Domain;
-use net::{TlsProbe, TlsProbeError, TlsVersion};
+use net::{TlsProbe, TlsProbeError, TlsVersion, TrustedProxies};
 use serde::Serialize;
 
-use crate::conversation::{Conversation, SmtpReply, TRIAL, connect, secured, up_to_start_tls};
+use crate::conversation::{Conversation, SmtpReply, TRIAL, connect_to_own, secured, up_to_start_tls};
 
 const UNREACHABLE: &str = "Couldn't reach server";
 const NEGOTIATION: &str = "TLS Negotiation failed, the certificate doesn't match the host., code: 550";
@@ -63,6 +63,8 @@ pub struct Port {
 pub struct Prober<'a> {
     /// The client's TLS.
     pub tls: &'a TlsProbe,
+    /// The load balancers in front of the server.
+    pub proxies: &'a TrustedProxies,
     /// The server name entered into Gmail.
     pub host: &'a Domain,
     /// The account, and its password if known.
@@ -103,7 +105,7 @@ impl Prober<'_> {
     /// Connects and completes the TLS handshake.
     async fn connect_and_secure(&self, port: Port, version: TlsVersion, findings: &mut PortProbes) -> Option<Conversation> {
         let first = version == TlsVersion::V12;
-        let mut tcp = match connect(port.address).await {
+        let mut tcp = match connect_to_own(port.address, self.proxies).await {
             Ok(tcp) => tcp,
             Err(error) => {
                 let fix = "check that the server runs and listens there ([listen]), that no firewall or hoster blocks the port, and that \

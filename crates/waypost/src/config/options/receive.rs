@@ -37,6 +37,10 @@ section!("[listen]", "Addresses to listen on. An empty list disables the service
     /// The owner's page and the HTTP API, over HTTPS at these addresses only, for example "127.0.0.1:8443" behind an SSH tunnel; an empty list disables
     /// both. Default: at the addresses of `https`, under the server's name.
     admin: Option<Vec<Text<SocketAddr>>> = None;
+    /// The load balancers in front of this server, by address or network: ["10.0.0.1", "10.1.0.0/16"]. Each of their connections must begin with a header
+    /// of the PROXY protocol, version 1 or 2 (haproxy: send-proxy-v2), on every listener except `metrics`; the client is then the one that it names. Name
+    /// no address from which clients connect directly: they would be disconnected.
+    proxy_from: Vec<Text<net::IpRange>> = Vec::new();
 });
 
 section!("[tls]", "Certificate and key. Both files are read again when they change.", TlsOptions, [pair: Vec<Spanned<TlsPairOptions>>], {

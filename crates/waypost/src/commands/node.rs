@@ -1,0 +1,53 @@
+//! `waypost node`: the nodes of this server, and which of them take new mail.
+
+use anyhow::{Context, Result};
+use control_api::api::{Changed, NodeState, NodeView};
+use mail::one_line;
+
+use super::changed;
+use crate::cli::NodeCommand;
+use crate::output::{GOOD, Output, WARN, span, styled, table};
+use crate::transport::{Transport, segment};
+
+pub(super) async fn run(api: &mut Transport, command: NodeCommand, out: Output) -> Result<()> {
+    let done: Changed = match command {
+        NodeCommand::List => {
+            let nodes: Vec<NodeView> = api.list("/api/v1/nodes", &[]).await?;
+            return Ok(out.show(&nodes, |nodes| list(nodes))?);
+        }
+        NodeCommand::Drain { name } => {
+            let name = named(api, name).await?;
+            api.post(&format!("/api/v1/nodes/{}/drain", segment(&name)), &()).await?
+        }
+        NodeCommand::Resume { name } => {
+            let name = named(api, name).await?;
+            api.post(&format!("/api/v1/nodes/{}/resume", segment(&name)), &()).await?
+        }
+        NodeCommand::Remove { name } => api.delete(&format!("/api/v1/nodes/{}", segment(&name))).await?,
+    };
+    changed(out, &done)
+}
+
+/// The node of this name, or the one that answers.
+async fn named(api: &mut Transport, name: Option<String>) -> Result<String> {
+    if let Some(name) = name {
+        return Ok(name);
+    }
+    let nodes: Vec<NodeView> = api.list("/api/v1/nodes", &[]).await?;
+    nodes.into_iter().find(|node| node.this).map(|node| node.name).context("the server does not say which node it is")
+}
+
+fn list(nodes: &[NodeView]) -> String {
+    let now_ms = net::Clock::system().now_ms();
+    let ago = |at_ms: Option<i64>| at_ms.map_or_else(|| "-".to_owned(), |at_ms| span((now_ms - at_ms).max(0)));
+    let row = |node: &NodeView| {
+        let state = match node.state {
+            NodeState::Active => styled(GOOD, "active"),
+            NodeState::Drained => styled(WARN, format!("drained for {}", ago(node.drained_since_ms))),
+            NodeState::Stopped if node.drained => styled(WARN, "stopped, and drained"),
+            NodeState::Stopped => styled(WARN, "stopped"),
+        };
+        vec![one_line(&node.name), state, ago(node.started_ms), node.version.as_deref().map(one_line).unwrap_or_default()]
+    };
+    table(&["name", "state", "up for", "version"], &nodes.iter().map(row).collect::<Vec<_>>())
+}
