@@ -21,7 +21,7 @@ use crate::journal::Journal;
 use crate::operation::{Operation, WriteJob, WriteOutcome};
 use crate::room::Room;
 use crate::simulated_disk::{self, SimulatedDisk};
-use crate::sqlite::{self, QueueLoad};
+use crate::tables::{self, QueueLoad};
 use crate::threads::Threads;
 use crate::writer::{LINE_MAX, Writer};
 
@@ -102,7 +102,7 @@ impl Store {
         directory.mark()?;
         let content = Arc::new(directory.content.clone());
         let journal = Journal::open(&writer_db, data, content.clone(), &room)?;
-        QueueId::start_above(sqlite::highest_id(&writer_db)?);
+        QueueId::start_above(tables::highest_id(&writer_db)?);
         let log = data.join(format!("{}-wal", sqlite::DATABASE));
         let (writes, write_line) = mpsc::channel(LINE_MAX);
         let (reads, read_line) = mpsc::channel::<Query>(READ_LINE_MAX);
@@ -207,7 +207,7 @@ impl Store {
     pub async fn content(&self, message: QueueId) -> Result<Content, StoreError> {
         let read = || {
             let directory = self.files.directory.clone();
-            self.read(move |db| sqlite::load_content(db, &directory, message))
+            self.read(move |db| tables::load_content(db, &directory, message))
         };
         let content = match read().await {
             // Only mail that was claimed before is in the database for sure.

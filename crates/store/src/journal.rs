@@ -76,7 +76,7 @@ impl Journal {
     /// Notes the highest ID in the database; to be called after each of its transactions that may add messages.
     pub fn note_highest(&mut self, db: &Connection) {
         // Every ID is looked up then.
-        self.highest = sqlite::highest_id(db).unwrap_or(QueueId(i64::MAX));
+        self.highest = tables::highest_id(db).unwrap_or(QueueId(i64::MAX));
     }
 
     fn replay(&mut self, db: &Connection) -> Result<(), StoreError> {
@@ -122,7 +122,7 @@ impl Journal {
     pub fn takes(&self, db: &Connection, operation: &Operation) -> Result<bool, StoreError> {
         let is_above = |new: &NewMessage| new.message.id.min(new.content.id) > self.highest;
         let may_arrive = |messages: &[NewMessage]| {
-            let is_new = || Ok::<_, StoreError>(messages.iter().all(is_above) || !sqlite::has_any(db, messages)?);
+            let is_new = || Ok::<_, StoreError>(messages.iter().all(is_above) || !tables::has_any(db, messages)?);
             Ok::<_, StoreError>(!self.has_any(messages) && is_new()?)
         };
         match operation {
@@ -254,11 +254,11 @@ fn apply(db: &Connection, change: &PendingChange<'_>) -> Result<Vec<QueueId>, St
     let no_lease = 0;
     match change {
         PendingChange::Arrival { messages, lease_ms, done } => {
-            sqlite::enqueue(db, messages, *lease_ms)?;
+            tables::enqueue_each(db, messages, *lease_ms)?;
             let is_untouched = done.recipients.is_empty();
-            if is_untouched { Ok(Vec::new()) } else { sqlite::settle(db, done, no_lease) }
+            if is_untouched { Ok(Vec::new()) } else { tables::settle(db, done, no_lease) }
         }
-        PendingChange::Settlement { settlement, lease_ms } => sqlite::settle(db, settlement, *lease_ms),
+        PendingChange::Settlement { settlement, lease_ms } => tables::settle(db, settlement, *lease_ms),
     }
 }
 
@@ -423,7 +423,7 @@ mod tests {
         for id in 1..=3 {
             append(&mut journal, arrival(id)).unwrap();
         }
-        sqlite::enqueue(&db, &[message(2)], 0).unwrap();
+        tables::enqueue_each(&db, &[message(2)], 0).unwrap();
         journal.move_to(&db).unwrap();
         assert_eq!(messages(&db), 3);
         let kept =

@@ -48,5 +48,5 @@ pub use recipient_state::RecipientState;
 pub use report::{KeptReport, KeptRows, KeptTlsFailure, KeptTlsPolicy, NewReport, ReportContent, ReportFilter};
 pub use simulated_disk::{CommitFate, Committing, SimulatedDisk};
 pub use snapshot::{ContentFile, Snapshot, opens_schema};
-pub use sqlite::{AccountChange, DirectoryChange, KnownRecipient, LaneDue, LaneLoad, LoginUse, QueueLoad};
+pub use tables::{AccountChange, DirectoryChange, KnownRecipient, LaneDue, LaneLoad, LoginUse, QueueLoad};
 pub use verify::{Damage, Examined, QueueReader, Verified};

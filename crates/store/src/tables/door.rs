@@ -2,60 +2,61 @@
 //!
 //! Invariant: a link and a code are used up by the statement that finds them.
 
-use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::door::{DoorChange, LinkPurpose, OneTimeLink, PageSession, Passkey, SecondStep, TokenHash};
+use crate::engine::{Row, Sql, values};
 use crate::error::StoreError;
 
 /// Applies one change.
-pub(crate) fn change_door(db: &Connection, change: &DoorChange) -> Result<(), StoreError> {
+pub(crate) fn change_door(db: &dyn Sql, change: &DoorChange) -> Result<(), StoreError> {
     match change {
         DoorChange::PutSession(session) => put_session(db, session),
         DoorChange::TouchSessions(used) => {
-            let mut statement = db.prepare_cached("UPDATE page_session SET used_ms = max(used_ms, ?2) WHERE id = ?1")?;
-            used.iter().try_for_each(|(id, used_ms)| statement.execute(params![id, used_ms]).map(drop))?;
-            Ok(())
+            let lists: Vec<_> = used.iter().map(|(id, used_ms)| values![*id, *used_ms].to_vec()).collect();
+            db.execute_each("UPDATE page_session SET used_ms = ?2 WHERE id = ?1 AND used_ms < ?2", &lists)
         }
         DoorChange::EndSessions(ids) => {
-            ids.iter().try_for_each(|id| db.execute("DELETE FROM page_session WHERE id = ?", [id]).map(drop))?;
+            ids.iter().try_for_each(|id| db.execute("DELETE FROM page_session WHERE id = ?", values![id]).map(drop))?;
             Ok(())
         }
         DoorChange::PutLink(link, now_ms) => {
-            db.execute("DELETE FROM one_time_link WHERE until_ms < ?", [now_ms])?;
+            db.execute("DELETE FROM one_time_link WHERE until_ms < ?", values![now_ms])?;
             let sql = "INSERT INTO one_time_link (token, login, purpose, until_ms) VALUES (?, ?, ?, ?)";
-            db.execute(sql, params![link.token, link.login, link.purpose.word(), link.until_ms])?;
+            db.execute(sql, values![link.token, link.login, link.purpose.word(), link.until_ms])?;
             Ok(())
         }
-        DoorChange::TakeLink(token) => match db.execute("DELETE FROM one_time_link WHERE token = ?", [token])? {
+        DoorChange::TakeLink(token) => match db.execute("DELETE FROM one_time_link WHERE token = ?", values![token])? {
             0 => Err(StoreError::NotFound("this link was used before, or never made".into())),
             _ => Ok(()),
         },
         DoorChange::PutSecondStep(step) => {
-            let sql = "INSERT OR REPLACE INTO second_step (login, sealed, recovery, last_step, made_ms) VALUES (?, ?, ?, ?, ?)";
-            db.execute(sql, params![step.login, step.sealed, step.recovery.concat(), step.last_step, step.made_ms])?;
+            let sql = "INSERT INTO second_step (login, sealed, recovery, last_step, made_ms) VALUES (?, ?, ?, ?, ?) \
+                       ON CONFLICT (login) DO UPDATE SET sealed = excluded.sealed, recovery = excluded.recovery, \
+                       last_step = excluded.last_step, made_ms = excluded.made_ms";
+            db.execute(sql, values![step.login, step.sealed, step.recovery.concat(), step.last_step, step.made_ms])?;
             Ok(())
         }
         DoorChange::UseCode { login, step } => {
-            let rows = db.execute("UPDATE second_step SET last_step = ?2 WHERE login = ?1 AND last_step < ?2", params![login, step])?;
+            let rows = db.execute("UPDATE second_step SET last_step = ?2 WHERE login = ?1 AND last_step < ?2", values![login, step])?;
             used_once(rows, "this code was used before")
         }
         DoorChange::UseRecovery { login, from, left } => {
             let sql = "UPDATE second_step SET recovery = ?3 WHERE login = ?1 AND recovery = ?2";
-            used_once(db.execute(sql, params![login, from.concat(), left.concat()])?, "this recovery code was used before")
+            used_once(db.execute(sql, values![login, from.concat(), left.concat()])?, "this recovery code was used before")
         }
         DoorChange::RemoveSecondStep(login) => {
-            db.execute("DELETE FROM second_step WHERE login = ?", [login])?;
-            db.execute("DELETE FROM passkey WHERE login = ?", [login])?;
+            db.execute("DELETE FROM second_step WHERE login = ?", values![login])?;
+            db.execute("DELETE FROM passkey WHERE login = ?", values![login])?;
             Ok(())
         }
         DoorChange::PutPasskey(passkey) => put_passkey(db, passkey),
         DoorChange::UsePasskey { id, counter, used_ms } => {
             // An authenticator that does not count says 0 each time.
             let sql = "UPDATE passkey SET counter = ?2, used_ms = ?3 WHERE id = ?1 AND (counter < ?2 OR (counter = 0 AND ?2 = 0))";
-            used_once(db.execute(sql, params![id, counter, used_ms])?, "the counter of this passkey does not go on")
+            used_once(db.execute(sql, values![id, counter, used_ms])?, "the counter of this passkey does not go on")
         }
         DoorChange::RemovePasskey { login, id } => {
-            db.execute("DELETE FROM passkey WHERE login = ? AND id = ?", params![login, id])?;
+            db.execute("DELETE FROM passkey WHERE login = ? AND id = ?", values![login, id])?;
             Ok(())
         }
     }
@@ -65,33 +66,31 @@ fn used_once(rows: usize, what: &str) -> Result<(), StoreError> {
     if rows == 0 { Err(StoreError::Conflict(what.into())) } else { Ok(()) }
 }
 
-fn put_session(db: &Connection, session: &PageSession) -> Result<(), StoreError> {
+fn put_session(db: &dyn Sql, session: &PageSession) -> Result<(), StoreError> {
     let sql = "INSERT INTO page_session (id, login, verifiers, begun_ms, used_ms, client, browser) VALUES (?, ?, ?, ?, ?, ?, ?)";
     let PageSession { id, login, verifiers, begun_ms, used_ms, client, browser } = session;
-    db.execute(sql, params![id, login, verifiers.concat(), begun_ms, used_ms, client, browser])?;
+    db.execute(sql, values![id, login, verifiers.concat(), begun_ms, used_ms, client, browser])?;
     Ok(())
 }
 
-fn put_passkey(db: &Connection, passkey: &Passkey) -> Result<(), StoreError> {
-    let sql = "INSERT OR IGNORE INTO passkey (id, login, name, algorithm, public_key, counter, made_ms) VALUES (?, ?, ?, ?, ?, ?, ?)";
+fn put_passkey(db: &dyn Sql, passkey: &Passkey) -> Result<(), StoreError> {
+    let sql = "INSERT INTO passkey (id, login, name, algorithm, public_key, counter, made_ms) VALUES (?, ?, ?, ?, ?, ?, ?) \
+               ON CONFLICT DO NOTHING";
     let Passkey { id, login, name, algorithm, public_key, counter, made_ms, .. } = passkey;
-    used_once(db.execute(sql, params![id, login, name, algorithm, public_key, counter, made_ms])?, "this passkey is known already")
+    used_once(db.execute(sql, values![id, login, name, algorithm, public_key, counter, made_ms])?, "this passkey is known already")
 }
 
 /// Returns the passkeys of an account, the oldest first.
-pub(crate) fn passkeys(db: &Connection, login: &str) -> Result<Vec<Passkey>, StoreError> {
-    let mut statement = db.prepare_cached("SELECT * FROM passkey WHERE login = ? ORDER BY made_ms, id")?;
-    let rows = statement.query_map([login], passkey_of)?;
-    Ok(rows.collect::<Result<_, _>>()?)
+pub(crate) fn passkeys(db: &dyn Sql, login: &str) -> Result<Vec<Passkey>, StoreError> {
+    db.rows("SELECT * FROM passkey WHERE login = ? ORDER BY made_ms, id", values![login], passkey_of)
 }
 
 /// Returns a passkey by the authenticator's name of it.
-pub(crate) fn passkey(db: &Connection, id: &[u8]) -> Result<Option<Passkey>, StoreError> {
-    let mut statement = db.prepare_cached("SELECT * FROM passkey WHERE id = ?")?;
-    Ok(statement.query_row([id], passkey_of).optional()?)
+pub(crate) fn passkey(db: &dyn Sql, id: &[u8]) -> Result<Option<Passkey>, StoreError> {
+    db.row("SELECT * FROM passkey WHERE id = ?", values![id], passkey_of)
 }
 
-fn passkey_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Passkey> {
+fn passkey_of(row: &dyn Row) -> Result<Passkey, StoreError> {
     Ok(Passkey {
         id: row.get("id")?,
         login: row.get("login")?,
@@ -110,44 +109,41 @@ fn hashes(joined: &[u8]) -> Vec<TokenHash> {
 }
 
 /// Returns all sessions.
-pub(crate) fn page_sessions(db: &Connection) -> Result<Vec<PageSession>, StoreError> {
-    let mut statement = db.prepare_cached("SELECT id, login, verifiers, begun_ms, used_ms, client, browser FROM page_session")?;
-    let rows = statement.query_map([], |row| {
+pub(crate) fn page_sessions(db: &dyn Sql) -> Result<Vec<PageSession>, StoreError> {
+    db.rows("SELECT id, login, verifiers, begun_ms, used_ms, client, browser FROM page_session", &[], |row| {
         Ok(PageSession {
             id: row.get("id")?,
             login: row.get("login")?,
-            verifiers: hashes(&row.get::<_, Vec<u8>>("verifiers")?),
+            verifiers: hashes(&row.get::<Vec<u8>>("verifiers")?),
             begun_ms: row.get("begun_ms")?,
             used_ms: row.get("used_ms")?,
             client: row.get("client")?,
             browser: row.get("browser")?,
         })
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    })
 }
 
 /// Returns the link of a token.
-pub(crate) fn one_time_link(db: &Connection, token: &TokenHash) -> Result<Option<OneTimeLink>, StoreError> {
-    let mut statement = db.prepare_cached("SELECT login, purpose, until_ms FROM one_time_link WHERE token = ?")?;
-    let found = statement.query_row([token], |row| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?))).optional()?;
-    let Some((login, purpose, until_ms)) = found else { return Ok(None) };
-    let purpose = LinkPurpose::of_word(&purpose).ok_or_else(|| StoreError::Corrupt(format!("purpose of a one-time link: {purpose}")))?;
-    Ok(Some(OneTimeLink { token: *token, login, purpose, until_ms }))
+pub(crate) fn one_time_link(db: &dyn Sql, token: &TokenHash) -> Result<Option<OneTimeLink>, StoreError> {
+    db.row("SELECT login, purpose, until_ms FROM one_time_link WHERE token = ?", values![token], |row| {
+        let purpose: String = row.get("purpose")?;
+        let purpose =
+            LinkPurpose::of_word(&purpose).ok_or_else(|| StoreError::Corrupt(format!("purpose of a one-time link: {purpose}")))?;
+        Ok(OneTimeLink { token: *token, login: row.get("login")?, purpose, until_ms: row.get("until_ms")? })
+    })
 }
 
 /// Returns the second step of an account.
-pub(crate) fn second_step(db: &Connection, login: &str) -> Result<Option<SecondStep>, StoreError> {
-    let mut statement = db.prepare_cached("SELECT sealed, recovery, last_step, made_ms FROM second_step WHERE login = ?")?;
-    let read = |row: &rusqlite::Row<'_>| {
+pub(crate) fn second_step(db: &dyn Sql, login: &str) -> Result<Option<SecondStep>, StoreError> {
+    db.row("SELECT sealed, recovery, last_step, made_ms FROM second_step WHERE login = ?", values![login], |row| {
         Ok(SecondStep {
             login: login.to_owned(),
             sealed: row.get("sealed")?,
-            recovery: hashes(&row.get::<_, Vec<u8>>("recovery")?),
+            recovery: hashes(&row.get::<Vec<u8>>("recovery")?),
             last_step: row.get("last_step")?,
             made_ms: row.get("made_ms")?,
         })
-    };
-    Ok(statement.query_row([login], read).optional()?)
+    })
 }
 
 #[cfg(test)]

@@ -2,53 +2,50 @@
 //!
 //! Invariant: a name and a token are in one row at most.
 
-use rusqlite::{Connection, params};
 
 use super::directory::{parsed_words, words};
 use crate::api_token::{ApiToken, TokenChange};
+use crate::engine::{Row, Sql, values};
 use crate::error::StoreError;
 
 /// Applies one change.
-pub(crate) fn change_tokens(db: &Connection, change: &TokenChange) -> Result<(), StoreError> {
+pub(crate) fn change_tokens(db: &dyn Sql, change: &TokenChange) -> Result<(), StoreError> {
     match change {
         TokenChange::Add(token) => {
             let sql =
-                "INSERT OR IGNORE INTO api_token (name, hash, scopes, domains, login, made_ms, until_ms) VALUES (?, ?, ?, ?, ?, ?, ?)";
+                "INSERT INTO api_token (name, hash, scopes, domains, login, made_ms, until_ms) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING";
             let ApiToken { name, hash, scopes, domains, login, made_ms, until_ms, .. } = token.as_ref();
-            match db.execute(sql, params![name, hash, words(scopes), words(domains), login, made_ms, until_ms])? {
+            match db.execute(sql, values![name, hash, words(scopes), words(domains), login, made_ms, until_ms])? {
                 0 => Err(StoreError::Exists(format!("there is already a token {name}"))),
                 _ => Ok(()),
             }
         }
-        TokenChange::Remove(name) => match db.execute("DELETE FROM api_token WHERE name = ?", [name])? {
+        TokenChange::Remove(name) => match db.execute("DELETE FROM api_token WHERE name = ?", values![name])? {
             0 => Err(StoreError::NotFound(format!("there is no token {name}"))),
             _ => Ok(()),
         },
         TokenChange::Touch(name, used_ms) => {
-            db.execute("UPDATE api_token SET used_ms = max(coalesce(used_ms, 0), ?2) WHERE name = ?1", params![name, used_ms])?;
+            db.execute("UPDATE api_token SET used_ms = ?2 WHERE name = ?1 AND coalesce(used_ms, 0) < ?2", values![name, used_ms])?;
             Ok(())
         }
     }
 }
 
 /// Returns all tokens, by name.
-pub(crate) fn api_tokens(db: &Connection) -> Result<Vec<ApiToken>, StoreError> {
-    let mut statement = db.prepare("SELECT name, hash, scopes, domains, login, made_ms, until_ms, used_ms FROM api_token ORDER BY name")?;
-    let mut rows = statement.query([])?;
-    let mut tokens = Vec::new();
-    while let Some(row) = rows.next()? {
-        tokens.push(ApiToken {
+pub(crate) fn api_tokens(db: &dyn Sql) -> Result<Vec<ApiToken>, StoreError> {
+    let sql = "SELECT name, hash, scopes, domains, login, made_ms, until_ms, used_ms FROM api_token ORDER BY name";
+    db.rows(sql, &[], |row| {
+        Ok(ApiToken {
             name: row.get("name")?,
             hash: row.get("hash")?,
-            scopes: parsed_words("scope", &row.get::<_, String>("scopes")?)?,
-            domains: parsed_words("domain", &row.get::<_, String>("domains")?)?,
+            scopes: parsed_words("scope", &row.get::<String>("scopes")?)?,
+            domains: parsed_words("domain", &row.get::<String>("domains")?)?,
             login: row.get("login")?,
             made_ms: row.get("made_ms")?,
             until_ms: row.get("until_ms")?,
             used_ms: row.get("used_ms")?,
-        });
-    }
-    Ok(tokens)
+        })
+    })
 }
 
 #[cfg(test)]

@@ -6,10 +6,8 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use rusqlite::{Connection, OptionalExtension, params};
-
-use super::queue::enqueue;
 use crate::daily::{DailyChange, DailyCount, DailyKind, DailyPeriod, DailyReportDue, DailyRow};
+use crate::engine::{Sql, ToValue, values};
 use crate::error::StoreError;
 use crate::message::NewMessage;
 
@@ -17,30 +15,42 @@ use crate::message::NewMessage;
 const GIVE_UP_MS: i64 = 86_400_000;
 
 /// Applies a change.
-pub(crate) fn change_daily(db: &Connection, change: &DailyChange) -> Result<(), StoreError> {
+pub(crate) fn change_daily(db: &dyn Sql, change: &DailyChange) -> Result<(), StoreError> {
     match change {
         DailyChange::Plan { kind, ended_s, old_s, now_ms, spread_ms } => {
-            db.prepare_cached("DELETE FROM daily_result WHERE kind = ? AND end_s <= ?")?.execute(params![kind.as_str(), old_s])?;
-            db.prepare_cached("DELETE FROM daily_report WHERE kind = ? AND end_s <= ?")?.execute(params![kind.as_str(), old_s])?;
-            db.prepare_cached(
-                "INSERT INTO daily_report (kind, begin_s, end_s, domain, target, next_ms, give_up_ms) \
-                 SELECT ?5, begin_s, end_s, domain, '', ?2 + abs(random() % max(?3, 1)), ?2 + ?3 + ?4 \
-                 FROM (SELECT DISTINCT begin_s, end_s, domain FROM daily_result WHERE kind = ?5 AND end_s <= ?1) r \
-                 WHERE NOT EXISTS (SELECT 1 FROM daily_report t \
-                 WHERE t.kind = ?5 AND t.begin_s = r.begin_s AND t.end_s = r.end_s AND t.domain = r.domain)",
-            )?
-            .execute(params![ended_s, now_ms, spread_ms, GIVE_UP_MS, kind.as_str()])?;
+            db.execute("DELETE FROM daily_result WHERE kind = ? AND end_s <= ?", values![kind.as_str(), old_s])?;
+            db.execute("DELETE FROM daily_report WHERE kind = ? AND end_s <= ?", values![kind.as_str(), old_s])?;
+            plan(db, *kind, *ended_s, (*now_ms, *spread_ms))?;
         }
         DailyChange::Done { due, messages, more, now_ms } => done(db, due, messages, more, *now_ms)?,
         DailyChange::Later { due, next_ms } => {
             let DailyPeriod { kind, begin_s, end_s, domain } = &due.period;
-            db.prepare_cached(
-                "UPDATE daily_report SET next_ms = ? WHERE kind = ? AND begin_s = ? AND end_s = ? AND domain = ? AND target = ?",
-            )?
-            .execute(params![next_ms, kind.as_str(), begin_s, end_s, domain, due.target])?;
+            db.execute("UPDATE daily_report SET next_ms = ? WHERE kind = ? AND begin_s = ? AND end_s = ? AND domain = ? AND target = ?", values![next_ms, kind.as_str(), begin_s, end_s, domain, due.target])?;
         }
     }
     Ok(())
+}
+
+/// Makes a report due for each period that has ended and has none, at a time within the spread that differs by domain.
+fn plan(db: &dyn Sql, kind: DailyKind, ended_s: i64, (now_ms, spread_ms): (i64, i64)) -> Result<(), StoreError> {
+    let sql = "SELECT DISTINCT begin_s, end_s, domain FROM daily_result r WHERE kind = ?1 AND end_s <= ?2 AND NOT EXISTS \
+               (SELECT 1 FROM daily_report t WHERE t.kind = r.kind AND t.begin_s = r.begin_s AND t.end_s = r.end_s AND t.domain = r.domain)";
+    let ended = db.rows(sql, values![kind.as_str(), ended_s], |row| {
+        let domain: String = row.get("domain")?;
+        let offset = crc32fast::hash(format!("{domain} {now_ms}").as_bytes());
+        Ok((row.get::<i64>("begin_s")?, row.get::<i64>("end_s")?, domain, now_ms + i64::from(offset) % spread_ms.max(1)))
+    })?;
+    let give_up_ms = now_ms + spread_ms + GIVE_UP_MS;
+    let lists: Vec<_> = ended
+        .iter()
+        .map(|(begin_s, end_s, domain, next_ms)| {
+            vec![kind.as_str().to_value(), begin_s.to_value(), end_s.to_value(), domain.to_value(), next_ms.to_value(), give_up_ms.to_value()]
+        })
+        .collect();
+    db.execute_each(
+        "INSERT INTO daily_report (kind, begin_s, end_s, domain, target, next_ms, give_up_ms) VALUES (?1, ?2, ?3, ?4, '', ?5, ?6)",
+        &lists,
+    )
 }
 
 /// Counts the rows of a kind while results are added.
@@ -52,28 +62,28 @@ struct RowCounts {
 }
 
 impl RowCounts {
-    fn of(db: &Connection, kind: DailyKind) -> Result<Self, StoreError> {
-        let rows = "SELECT count(*) FROM daily_result WHERE kind = ?";
-        let rows = db.prepare_cached(rows)?.query_row([kind.as_str()], |row| row.get(0))?;
+    fn of(db: &dyn Sql, kind: DailyKind) -> Result<Self, StoreError> {
+        let rows = db.one("SELECT count(*) FROM daily_result WHERE kind = ?", values![kind.as_str()])?;
         Ok(Self { kind, rows, domains: HashMap::new() })
     }
 
     /// Counts one more row if it is within the bounds.
-    fn take(&mut self, db: &Connection, period: &DailyPeriod) -> Result<bool, StoreError> {
+    fn take(&mut self, db: &dyn Sql, period: &DailyPeriod) -> Result<bool, StoreError> {
         let (bounds, kind, DailyPeriod { begin_s, end_s, domain, .. }) = (self.kind.bounds(), self.kind.as_str(), period);
-        let of_domain: i64 = db
-            .prepare_cached("SELECT count(*) FROM daily_result WHERE kind = ? AND begin_s = ? AND end_s = ? AND domain = ?")?
-            .query_row(params![kind, begin_s, end_s, domain], |row| row.get(0))?;
+        let of_domain: i64 = db.one(
+            "SELECT count(*) FROM daily_result WHERE kind = ? AND begin_s = ? AND end_s = ? AND domain = ?",
+            values![kind, begin_s, end_s, domain],
+        )?;
         if self.rows >= bounds.rows || of_domain >= bounds.domain_rows {
             return Ok(false);
         }
         if of_domain == 0 {
             let domains = match self.domains.entry((*begin_s, *end_s)) {
                 Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(place) => place.insert(
-                    db.prepare_cached("SELECT count(DISTINCT domain) FROM daily_result WHERE kind = ? AND begin_s = ? AND end_s = ?")?
-                        .query_row(params![kind, begin_s, end_s], |row| row.get(0))?,
-                ),
+                Entry::Vacant(place) => place.insert(db.one(
+                    "SELECT count(DISTINCT domain) FROM daily_result WHERE kind = ? AND begin_s = ? AND end_s = ?",
+                    values![kind, begin_s, end_s],
+                )?),
             };
             if *domains >= bounds.domains {
                 return Ok(false);
@@ -86,18 +96,17 @@ impl RowCounts {
 }
 
 /// Adds results. Returns the number of sessions or messages beyond the maximum, which are left out.
-pub(crate) fn count_daily(db: &Connection, rows: &[DailyRow]) -> Result<u64, StoreError> {
+pub(crate) fn count_daily(db: &dyn Sql, rows: &[DailyRow]) -> Result<u64, StoreError> {
     let mut totals: Vec<RowCounts> = Vec::new();
     let mut left_out = 0;
     for DailyRow { period, policy, detail, note, times } in rows {
         let DailyPeriod { kind, begin_s, end_s, domain } = period;
         let count = i64::try_from(*times).unwrap_or(i64::MAX);
-        let known = db
-            .prepare_cached(
-                "UPDATE daily_result SET times = times + ?6, reason = ?7 \
-                 WHERE kind = ?8 AND begin_s = ?1 AND end_s = ?2 AND domain = ?3 AND policy = ?4 AND detail = ?5",
-            )?
-            .execute(params![begin_s, end_s, domain, policy, detail, count, note, kind.as_str()])?;
+        let known = db.execute(
+            "UPDATE daily_result SET times = times + ?6, reason = ?7 \
+             WHERE kind = ?8 AND begin_s = ?1 AND end_s = ?2 AND domain = ?3 AND policy = ?4 AND detail = ?5",
+            values![begin_s, end_s, domain, policy, detail, count, note, kind.as_str()],
+        )?;
         if known > 0 {
             continue;
         }
@@ -109,64 +118,57 @@ pub(crate) fn count_daily(db: &Connection, rows: &[DailyRow]) -> Result<u64, Sto
             left_out += times;
             continue;
         }
-        db.prepare_cached(
+        db.execute(
             "INSERT INTO daily_result (kind, begin_s, end_s, domain, policy, detail, times, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        )?
-        .execute(params![kind.as_str(), begin_s, end_s, domain, policy, detail, count, note])?;
+            values![kind.as_str(), begin_s, end_s, domain, policy, detail, count, note],
+        )?;
     }
     Ok(left_out)
 }
 
-fn done(db: &Connection, due: &DailyReportDue, messages: &[NewMessage], more: &[String], now_ms: i64) -> Result<(), StoreError> {
+fn done(db: &dyn Sql, due: &DailyReportDue, messages: &[NewMessage], more: &[String], now_ms: i64) -> Result<(), StoreError> {
     let DailyPeriod { kind, begin_s, end_s, domain } = &due.period;
     let kind = kind.as_str();
-    let removed = db
-        .prepare_cached("DELETE FROM daily_report WHERE kind = ? AND begin_s = ? AND end_s = ? AND domain = ? AND target = ?")?
-        .execute(params![kind, begin_s, end_s, domain, due.target])?;
+    let removed = db.execute(
+        "DELETE FROM daily_report WHERE kind = ? AND begin_s = ? AND end_s = ? AND domain = ? AND target = ?",
+        values![kind, begin_s, end_s, domain, due.target],
+    )?;
     if removed == 0 {
         return Err(StoreError::NotFound(format!("the {kind} report to {domain} was sent already")));
     }
     for target in more {
-        db.prepare_cached(
-            "INSERT OR IGNORE INTO daily_report (kind, begin_s, end_s, domain, target, next_ms, give_up_ms) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        )?
-        .execute(params![kind, begin_s, end_s, domain, target, now_ms, due.give_up_ms])?;
+        db.execute(
+            "INSERT INTO daily_report (kind, begin_s, end_s, domain, target, next_ms, give_up_ms) VALUES (?, ?, ?, ?, ?, ?, ?) \
+             ON CONFLICT DO NOTHING",
+            values![kind, begin_s, end_s, domain, target, now_ms, due.give_up_ms],
+        )?;
     }
-    let left = db
-        .prepare_cached("SELECT 1 FROM daily_report WHERE kind = ? AND begin_s = ? AND end_s = ? AND domain = ? LIMIT 1")?
-        .query_row(params![kind, begin_s, end_s, domain], |_| Ok(()))
-        .optional()?;
-    if left.is_none() {
-        db.prepare_cached("DELETE FROM daily_result WHERE kind = ? AND begin_s = ? AND end_s = ? AND domain = ?")?
-            .execute(params![kind, begin_s, end_s, domain])?;
+    let left = "SELECT 1 FROM daily_report WHERE kind = ? AND begin_s = ? AND end_s = ? AND domain = ? LIMIT 1";
+    if !db.exists(left, values![kind, begin_s, end_s, domain])? {
+        let sql = "DELETE FROM daily_result WHERE kind = ? AND begin_s = ? AND end_s = ? AND domain = ?";
+        db.execute(sql, values![kind, begin_s, end_s, domain])?;
     }
-    if messages.is_empty() { Ok(()) } else { enqueue(db, messages, now_ms) }
+    if messages.is_empty() { Ok(()) } else { db.enqueue(messages, now_ms) }
 }
 
 /// Returns the reports of a kind that are due, the longest due first.
-pub(crate) fn daily_reports_due(db: &Connection, kind: DailyKind, now_ms: i64, limit: u32) -> Result<Vec<DailyReportDue>, StoreError> {
-    let mut statement = db.prepare_cached(
-        "SELECT begin_s, end_s, domain, target, give_up_ms FROM daily_report WHERE kind = ? AND next_ms <= ? ORDER BY next_ms LIMIT ?",
-    )?;
-    let rows = statement.query_map(params![kind.as_str(), now_ms, limit], |row| {
+pub(crate) fn daily_reports_due(db: &dyn Sql, kind: DailyKind, now_ms: i64, limit: u32) -> Result<Vec<DailyReportDue>, StoreError> {
+    let sql = "SELECT begin_s, end_s, domain, target, give_up_ms FROM daily_report WHERE kind = ? AND next_ms <= ? ORDER BY next_ms LIMIT ?";
+    db.rows(sql, values![kind.as_str(), now_ms, limit], |row| {
         let period = DailyPeriod { kind, begin_s: row.get("begin_s")?, end_s: row.get("end_s")?, domain: row.get("domain")? };
         Ok(DailyReportDue { period, target: row.get("target")?, give_up_ms: row.get("give_up_ms")? })
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    })
 }
 
 /// Returns the results of a domain and period; unreadable ones are left out.
-pub(crate) fn daily_counts(db: &Connection, period: &DailyPeriod) -> Result<Vec<DailyCount>, StoreError> {
-    let mut statement = db.prepare_cached(
-        "SELECT policy, detail, reason, times FROM daily_result WHERE kind = ? AND begin_s = ? AND end_s = ? AND domain = ? \
-         ORDER BY policy, detail",
-    )?;
-    let rows = statement.query_map(params![period.kind.as_str(), period.begin_s, period.end_s, period.domain], |row| {
-        let times = u64::try_from(row.get::<_, i64>("times")?).unwrap_or(0);
+pub(crate) fn daily_counts(db: &dyn Sql, period: &DailyPeriod) -> Result<Vec<DailyCount>, StoreError> {
+    let sql = "SELECT policy, detail, reason, times FROM daily_result WHERE kind = ? AND begin_s = ? AND end_s = ? AND domain = ? \
+               ORDER BY policy, detail";
+    let rows = db.rows(sql, values![period.kind.as_str(), period.begin_s, period.end_s, period.domain], |row| {
+        let times = u64::try_from(row.get::<i64>("times")?).unwrap_or(0);
         let (policy, detail, note) = (row.get("policy")?, row.get("detail")?, row.get("reason")?);
         Ok(DailyRow { period: period.clone(), policy, detail, note, times })
     })?;
-    let rows = rows.collect::<Result<Vec<_>, _>>()?;
     Ok(rows.into_iter().filter_map(DailyRow::read).collect())
 }
 

@@ -3,8 +3,8 @@
 //! Invariant: one pass over the index of the lanes, which has all that is needed; no message is read.
 
 use mail::QueueId;
-use rusqlite::{Connection, params};
 
+use crate::engine::{Sql, values};
 use crate::error::StoreError;
 use crate::recipient_state::IS_ACTIVE;
 
@@ -36,24 +36,23 @@ pub struct LaneLoad {
 
 /// Returns the recipients that wait or are being delivered: the largest `lanes_max` lanes, the sum of all others, and the ages. An age is the time since the
 /// queue ID was made. The cost grows with the length of the queue.
-pub(crate) fn load(db: &Connection, now_ms: i64, lanes_max: usize) -> Result<QueueLoad, StoreError> {
+pub(crate) fn load(db: &dyn Sql, now_ms: i64, lanes_max: usize) -> Result<QueueLoad, StoreError> {
     let [a, b, c, d, e] = AGES.map(|(age_ms, _)| QueueId::first_of(now_ms - age_ms).0);
-    let mut statement = db.prepare_cached(&format!(
-        "SELECT lane, count(*), min(message_id), sum(message_id >= ?1), sum(message_id >= ?2), sum(message_id >= ?3), sum(message_id >= ?4), \
-         sum(message_id >= ?5) FROM recipient WHERE {IS_ACTIVE} GROUP BY lane"
-    ))?;
-    let mut rows = statement.query(params![a, b, c, d, e])?;
+    let younger_than = |n: usize| format!("count(*) FILTER (WHERE message_id >= ?{n})");
+    let ages = [1, 2, 3, 4, 5].map(younger_than).join(", ");
+    let sql = format!("SELECT lane, count(*), min(message_id), {ages} FROM recipient WHERE {IS_ACTIVE} GROUP BY lane");
     let (mut lanes, mut younger, mut total) = (Vec::new(), [0_u64; AGES.len()], 0);
-    while let Some(row) = rows.next()? {
-        let count = |column| row.get::<_, i64>(column).map(|n| u64::try_from(n).unwrap_or_default());
+    db.query(&sql, values![a, b, c, d, e], &mut |row| {
+        let count = |column: usize| row.get::<i64>(column).map(|n| u64::try_from(n).unwrap_or_default());
         let recipients = count(1)?;
         total += recipients;
         for (place, sum) in younger.iter_mut().enumerate() {
             *sum += count(3 + place)?;
         }
         let age_ms = now_ms - QueueId(row.get(2)?).made_ms();
-        lanes.push(LaneLoad { lane: row.get_ref(0)?.as_str().ok().map(str::to_owned), recipients, oldest_ms: age_ms.max(0) });
-    }
+        lanes.push(LaneLoad { lane: row.get(0).ok(), recipients, oldest_ms: age_ms.max(0) });
+        Ok(())
+    })?;
     Ok(QueueLoad { lanes: largest(lanes, lanes_max), by_age: by_age(younger, total) })
 }
 

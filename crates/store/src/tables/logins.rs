@@ -2,8 +2,10 @@
 //!
 //! Invariant: both are bounded for each account; a crash that loses the newest rows loses no mail.
 
-use rusqlite::{Connection, params};
 
+use std::collections::BTreeSet;
+
+use crate::engine::{Sql, values};
 use crate::error::StoreError;
 
 /// Maximum networks kept for an account; the least recently used goes first.
@@ -43,28 +45,33 @@ pub struct KnownRecipient {
 }
 
 /// Records uses; adds `times` to the stored number.
-pub(crate) fn record_logins(db: &Connection, uses: &[LoginUse]) -> Result<(), StoreError> {
-    for used in uses {
-        db.prepare_cached(
-            "INSERT INTO login (login, password, network, address, mechanism, last_ms, times) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
-             ON CONFLICT DO UPDATE SET address = ?4, mechanism = ?5, last_ms = max(last_ms, ?6), times = times + ?7",
-        )?
-        .execute(params![used.login, used.password, used.network, used.address, used.mechanism, used.last_ms, used.times])?;
-        db.prepare_cached(
-            "DELETE FROM login WHERE login = ?1 AND last_ms < (SELECT last_ms FROM login WHERE login = ?1 ORDER BY last_ms DESC LIMIT 1 OFFSET ?2)",
-        )?
-        .execute(params![used.login, NETWORKS_MAX])?;
-    }
-    Ok(())
+pub(crate) fn record_logins(db: &dyn Sql, uses: &[LoginUse]) -> Result<(), StoreError> {
+    let added: Vec<_> = uses
+        .iter()
+        .map(|used| {
+            values![used.login, used.password, used.network, used.address, used.mechanism, used.last_ms, used.times].to_vec()
+        })
+        .collect();
+    db.execute_each(
+        "INSERT INTO login (login, password, network, address, mechanism, last_ms, times) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
+         ON CONFLICT (login, password, network) DO UPDATE SET address = excluded.address, mechanism = excluded.mechanism, \
+         last_ms = CASE WHEN login.last_ms > excluded.last_ms THEN login.last_ms ELSE excluded.last_ms END, \
+         times = login.times + excluded.times",
+        &added,
+    )?;
+    let logins: BTreeSet<&str> = uses.iter().map(|used| used.login.as_str()).collect();
+    let bounded: Vec<_> = logins.iter().map(|login| values![**login, NETWORKS_MAX].to_vec()).collect();
+    db.execute_each(
+        "DELETE FROM login WHERE login = ?1 AND last_ms < (SELECT last_ms FROM login WHERE login = ?1 ORDER BY last_ms DESC LIMIT 1 OFFSET ?2)",
+        &bounded,
+    )
 }
 
 /// Returns the uses of an account's passwords, or of all accounts', since a time; the newest first.
-pub(crate) fn logins(db: &Connection, login: Option<&str>, since_ms: i64) -> Result<Vec<LoginUse>, StoreError> {
-    let mut statement = db.prepare_cached(
-        "SELECT login, password, network, address, mechanism, last_ms, times FROM login WHERE last_ms >= ?1 AND (?2 IS NULL OR login = ?2) \
-         ORDER BY last_ms DESC",
-    )?;
-    let rows = statement.query_map(params![since_ms, login], |row| {
+pub(crate) fn logins(db: &dyn Sql, login: Option<&str>, since_ms: i64) -> Result<Vec<LoginUse>, StoreError> {
+    let sql = "SELECT login, password, network, address, mechanism, last_ms, times FROM login \
+               WHERE last_ms >= ?1 AND (CAST(?2 AS TEXT) IS NULL OR login = ?2) ORDER BY last_ms DESC";
+    db.rows(sql, values![since_ms, login], |row| {
         Ok(LoginUse {
             login: row.get("login")?,
             password: row.get("password")?,
@@ -74,25 +81,19 @@ pub(crate) fn logins(db: &Connection, login: Option<&str>, since_ms: i64) -> Res
             last_ms: row.get("last_ms")?,
             times: row.get("times")?,
         })
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    })
 }
 
 /// Records recipients to which accounts have sent; the first time of each counts.
-pub(crate) fn record_recipients(db: &Connection, recipients: &[KnownRecipient]) -> Result<(), StoreError> {
-    for KnownRecipient { login, recipient, first_ms } in recipients {
-        db.prepare_cached("INSERT OR IGNORE INTO known_recipient (login, recipient, first_ms) VALUES (?, ?, ?)")?
-            .execute(params![login, recipient, first_ms])?;
-    }
-    Ok(())
+pub(crate) fn record_recipients(db: &dyn Sql, recipients: &[KnownRecipient]) -> Result<(), StoreError> {
+    let lists: Vec<_> = recipients.iter().map(|known| values![known.login, known.recipient, known.first_ms].to_vec()).collect();
+    db.execute_each("INSERT INTO known_recipient (login, recipient, first_ms) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", &lists)
 }
 
 /// Returns the recipients of an account (hash and first time), the newest first, at most [`RECIPIENTS_MAX`].
-pub(crate) fn known_recipients(db: &Connection, login: &str) -> Result<Vec<(i64, i64)>, StoreError> {
-    let mut statement =
-        db.prepare_cached("SELECT recipient, first_ms FROM known_recipient WHERE login = ? ORDER BY first_ms DESC LIMIT ?")?;
-    let rows = statement.query_map(params![login, RECIPIENTS_MAX], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    Ok(rows.collect::<Result<_, _>>()?)
+pub(crate) fn known_recipients(db: &dyn Sql, login: &str) -> Result<Vec<(i64, i64)>, StoreError> {
+    let sql = "SELECT recipient, first_ms FROM known_recipient WHERE login = ? ORDER BY first_ms DESC LIMIT ?";
+    db.rows(sql, values![login, RECIPIENTS_MAX], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
 #[cfg(test)]
