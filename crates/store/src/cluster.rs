@@ -95,6 +95,8 @@ pub(crate) enum ClusterChange {
     SetState { name: String, state: NodeState },
     /// Removes a node; what it has claimed is free.
     RemoveNode { name: String },
+    /// Removes pieces of contents whose message was never committed.
+    SweepPieces,
     PutShared { name: String, value: Vec<u8>, now_ms: i64 },
 }
 

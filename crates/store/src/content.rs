@@ -142,6 +142,11 @@ impl ContentFiles {
         Self { directory, room, sync, are_copies: false }
     }
 
+    /// Files that are copies of what the database has.
+    pub fn copies(directory: Arc<PathBuf>, room: Arc<Room>) -> Self {
+        Self { are_copies: true, ..Self::new(directory, room) }
+    }
+
     fn local(&self, path: PathBuf) -> LocalFile {
         if self.are_copies { LocalFile::copy(path) } else { LocalFile::kept(path) }
     }

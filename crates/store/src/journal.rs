@@ -25,6 +25,7 @@ use crate::message::{NewMessage, Settlement};
 use crate::operation::Operation;
 use crate::room::Room;
 use crate::sqlite;
+use crate::tables;
 
 /// The name of the file in the data directory.
 pub(crate) const JOURNAL: &str = "journal";

@@ -174,8 +174,13 @@ fn is_guarded(operation: &Operation) -> bool {
     )
 }
 
-/// Runs operations as one transaction.
-pub(crate) fn transact(db: &dyn Sql, jobs: &[WriteJob], guard: Guarded) -> Result<Vec<Applied>, StoreError> {
+/// Runs operations as one transaction. `last` is what is done before its commit.
+pub(crate) fn transact(
+    db: &dyn Sql,
+    jobs: &[WriteJob],
+    guard: Guarded,
+    last: &dyn Fn(&[Applied]) -> Result<(), StoreError>,
+) -> Result<Vec<Applied>, StoreError> {
     db.control(db.begin())?;
     let mut applied = Vec::with_capacity(jobs.len());
     for job in jobs {
@@ -195,6 +200,7 @@ pub(crate) fn transact(db: &dyn Sql, jobs: &[WriteJob], guard: Guarded) -> Resul
             other => applied.push(other),
         }
     }
+    last(&applied)?;
     db.control("COMMIT")?;
     Ok(applied)
 }

@@ -10,7 +10,7 @@ use crate::content::Content;
 use crate::error::StoreError;
 use crate::handle::Store;
 use crate::message::{
-    Claimed, ClockStep, Committed, FailedDelivery, ListFilter, ListedMessage, NewMessage, NoticeMark, QueueTotals, Settlement, Unnoticed,
+    Claimed, ClockStep, Committed, FailedDelivery, Lease, ListFilter, ListedMessage, NewMessage, NoticeMark, QueueTotals, Settlement, Unnoticed,
 };
 use crate::operation::{Operation, WriteOutcome};
 use crate::tables::{self, LaneDue, QueueLoad, RetryScope};
@@ -30,13 +30,13 @@ const RECIPIENTS_PER_MS: i64 = 100;
 impl Store {
     /// Commits messages; they are on disk, synced, when this returns, large contents in files. Claims end at `lease_ms`.
     pub async fn commit(&self, messages: Vec<NewMessage>, lease_ms: i64) -> Result<Committed, StoreError> {
-        let (messages, files) = self.in_files(messages).await?;
+        let (messages, files) = if self.cluster.is_some() { (messages, Vec::new()) } else { self.in_files(messages).await? };
         let done = self.write(Operation::Enqueue { messages, lease_ms }).await;
         // After any other error it is unknown what survives a crash: the rows may, and then need their content.
         if let Err(StoreError::Full) = done {
             files.iter().for_each(|content| self.discard(content));
         }
-        done.map(|_| Committed(()))
+        done.map(|outcome| if let WriteOutcome::Enqueued(lease) = outcome { Committed(lease) } else { Committed(Lease::default()) })
     }
 
     /// Puts large contents that are in memory only into files. Returns the messages, and those contents.
@@ -74,7 +74,9 @@ impl Store {
 
     /// Returns every lane with recipients.
     pub async fn lanes(&self) -> Result<Vec<LaneDue>, StoreError> {
-        self.write(Operation::Move { only_settlements: true }).await?;
+        if self.cluster.is_none() {
+            self.write(Operation::Move { only_settlements: true }).await?;
+        }
         self.read(tables::lanes).await
     }
 

@@ -5,7 +5,7 @@
 use crate::daily::{DailyChange, DailyCount, DailyKind, DailyPeriod, DailyReportDue, DailyRow};
 use crate::error::StoreError;
 use crate::handle::Store;
-use crate::message::Committed;
+use crate::message::{Committed, Lease};
 use crate::operation::Operation;
 use crate::report::{KeptReport, KeptRows, NewReport, ReportFilter};
 use crate::tables;
@@ -13,7 +13,7 @@ use crate::tables;
 impl Store {
     /// Stores a received report; it is on disk, synced, when this returns. A report that is stored already is not stored again.
     pub async fn keep_report(&self, new: NewReport) -> Result<Committed, StoreError> {
-        self.write(Operation::KeepReport(Box::new(new))).await.map(|_| Committed(()))
+        self.write(Operation::KeepReport(Box::new(new))).await.map(|_| Committed(Lease::default()))
     }
 
     /// Returns received reports, the newest first.

@@ -122,19 +122,22 @@ fn add(db: &dyn Sql, account: &Account) -> Result<(), StoreError> {
     let sql = "INSERT INTO account (login, salt, legacy_mechanisms, may_send_as, enabled, suspended, recipients_per_hour, \
                new_recipients_per_day, imap_host, owner) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING";
     let (caps, legacy) = (&account.caps, words(&account.legacy_mechanisms));
-    let values = values![
-        account.login.key(),
-        account.salt,
-        legacy,
-        words(&account.may_send_as),
-        account.enabled,
-        account.suspended,
-        caps.recipients_per_hour,
-        caps.new_recipients_per_day,
-        account.imap_host,
-        account.owner
-    ];
-    if db.execute(sql, values)? == 0 {
+    let added = db.execute(
+        sql,
+        values![
+            account.login.key(),
+            account.salt,
+            legacy,
+            words(&account.may_send_as),
+            account.enabled,
+            account.suspended,
+            caps.recipients_per_hour,
+            caps.new_recipients_per_day,
+            account.imap_host,
+            account.owner
+        ],
+    )?;
+    if added == 0 {
         return Err(StoreError::Exists(format!("there is already an account {}", account.login)));
     }
     account.passwords.iter().try_for_each(|password| put_password(db, &account.login, password))?;

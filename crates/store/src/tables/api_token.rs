@@ -5,7 +5,7 @@
 
 use super::directory::{parsed_words, words};
 use crate::api_token::{ApiToken, TokenChange};
-use crate::engine::{Row, Sql, values};
+use crate::engine::{Sql, values};
 use crate::error::StoreError;
 
 /// Applies one change.

@@ -81,8 +81,11 @@ pub(crate) fn change_directory(db: &dyn Sql, change: &DirectoryChange) -> Result
         C::AddKey(k) => {
             let sql = "INSERT INTO dkim_key (domain, selector, key_type, private, public, state, since_ms) VALUES (?, ?, ?, ?, ?, ?, ?) \
                        ON CONFLICT DO NOTHING";
-            let values = values![k.domain.as_str(), k.selector, k.key_type, k.private, k.public, k.state.as_str(), k.since_ms];
-            (db.execute(sql, values)?, exists(format!("a key {}", k.record_name())))
+            let rows = db.execute(
+                sql,
+                values![k.domain.as_str(), k.selector, k.key_type, k.private, k.public, k.state.as_str(), k.since_ms],
+            )?;
+            (rows, exists(format!("a key {}", k.record_name())))
         }
         C::SetKeyState { domain, selector, state, now_ms } => {
             let sql = "UPDATE dkim_key SET state = ?, since_ms = ? WHERE domain = ? AND selector = ?";

@@ -5,7 +5,7 @@
 use mail::{Body, QueueId, ReversePath};
 
 use super::claim::{MESSAGE_COLUMNS, read_message};
-use crate::engine::{Row, Sql, Value, values};
+use crate::engine::{Sql, Value, values};
 use crate::error::StoreError;
 use crate::message::{Flow, ListFilter, ListedMessage, ListedRecipient, Message, QueueTotals, TlsWish};
 use crate::recipient_state::{IS_HELD, RecipientState};

@@ -13,6 +13,7 @@ mod door;
 mod list;
 mod load;
 mod logins;
+mod nodes;
 mod outcomes;
 mod queue;
 mod reports;
@@ -22,7 +23,7 @@ pub use accounts::AccountChange;
 pub(crate) use api_token::{api_tokens, change_tokens};
 pub use claim::LaneDue;
 pub(crate) use claim::{
-    MESSAGE_COLUMNS, RetryScope, claim_each, end_of_retry_step, lanes, read_message, read_recipient, release_claims, retry, set_aside,
+    RetryScope, claim_each, end_of_retry_step, lanes, read_message, read_recipient, release_claims, retry, set_aside,
 };
 pub(crate) use clock_step::step_clock;
 pub(crate) use daily::{change_daily, count_daily, daily_counts, daily_reports_due};
@@ -34,6 +35,7 @@ pub(crate) use load::load;
 pub use load::{LaneLoad, QueueLoad};
 pub use logins::{KnownRecipient, LoginUse};
 pub(crate) use logins::{known_recipients, logins, record_logins, record_recipients};
+pub(crate) use nodes::nodes;
 pub(crate) use outcomes::{expire_held, insert_srs_sender, list_failed, release, set_noticed, srs_sender, unnoticed};
 pub(crate) use queue::{
     ContentRow, content_row, drop_message, enqueue_each, first_state, has_any, highest_id, load_content, orcpt_text, ret_word, settle,
