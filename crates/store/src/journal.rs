@@ -271,6 +271,8 @@ pub(crate) fn is_plain(settlement: &Settlement) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::content::LocalFile;
+    use crate::message::Lease;
     use crate::content::Content;
     use crate::message::{Disposition, Flow, Message, NewRecipient, RecipientKey, TlsWish};
     use mail::{Body, EnhancedCode, Mailbox, Notify, OriginalRecipient, Ret, ReversePath};
@@ -334,7 +336,7 @@ mod tests {
         let directory = Path::new("content");
         let mut other = message(2);
         other.content = message(1).content;
-        let large = Content::in_file(QueueId(3), (1_000_000, Some(77)), bytes::Bytes::new(), directory.join(QueueId(3).to_string()));
+        let large = Content::in_file(QueueId(3), (1_000_000, Some(77)), bytes::Bytes::new(), LocalFile::kept(directory.join(QueueId(3).to_string())));
         let settlement = Settlement {
             recipients: vec![
                 (RecipientKey { message: QueueId(1), index: 0 }, Disposition::Done),
@@ -355,6 +357,7 @@ mod tests {
                 status: "5.1.1".into(),
                 reason: "d".into(),
             }],
+            lease: Lease::default(),
         };
         let mut record = Vec::new();
         Entry::write_settlement(&settlement, 11, &mut record);

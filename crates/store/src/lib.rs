@@ -33,6 +33,8 @@ mod simulated_disk;
 mod snapshot;
 mod sqlite;
 mod tables;
+#[cfg(test)]
+mod test_engines;
 mod threads;
 mod verify;
 mod writer;

@@ -22,3 +22,18 @@ mod writer;
 
 pub use open::PostgresSettings;
 pub(crate) use open::Cluster;
+
+/// A connection to an empty database, for tests of the tables.
+#[cfg(test)]
+pub(crate) fn session_for_tests(url: &str) -> (Box<dyn std::any::Any>, Box<dyn crate::engine::Sql>) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let handle = runtime.handle().clone();
+    let server = server::Server::parse(url, true).unwrap();
+    let opened = handle.block_on(async {
+        let mut opened = server.connect("test").await.unwrap();
+        schema::migrate(&mut opened.client).await.unwrap();
+        opened
+    });
+    let stay = std::sync::Arc::new(stay::Stay::new("test"));
+    (Box::new(writer::Net(Some(runtime))), Box::new(session::Session::new(opened, handle, stay)))
+}

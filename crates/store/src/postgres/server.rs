@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 use tokio::sync::mpsc;
-use tokio_postgres::config::{SslMode, TargetSessionAttrs};
+use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use tokio_postgres::{AsyncMessage, Client, Config, NoTls};
 
 use super::errors::of_postgres;
@@ -83,6 +83,8 @@ impl Server {
                 return Err(StoreError::Settings(format!("store.url: sslmode={other} is not known; write {known}")));
             }
         };
+        // As in libpq, a socket of this machine has no TLS.
+        let ssl_mode = if config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_))) { SslMode::Disable } else { ssl_mode };
         config.ssl_mode(ssl_mode).keepalives_idle(SILENCE_MAX);
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(HOST_MAX);
@@ -187,6 +189,7 @@ mod tests {
         assert!(parsed("postgres://a@h/db?sslmode=allow").unwrap_err().contains("sslmode=allow"));
         assert!(parsed("postgres://a@h/db?sslmode=verify-ca&sslrootcert=/nonexistent").unwrap_err().contains("/nonexistent"));
         assert!(parsed("nonsense").is_err());
+        assert_eq!(parsed("postgres://a@%2Frun%2Fpostgresql/db?sslmode=verify-full"), Ok((SslMode::Disable, false)));
         let (rest, values) = without("postgres://h/db?sslmode=require&connect_timeout=3", &["sslmode"]);
         assert_eq!((rest.as_str(), values), ("postgres://h/db?connect_timeout=3", vec![Some("require".to_owned())]));
     }

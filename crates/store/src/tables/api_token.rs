@@ -51,11 +51,11 @@ pub(crate) fn api_tokens(db: &dyn Sql) -> Result<Vec<ApiToken>, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::test_engines::each_engine;
 
     #[test]
     fn tokens_are_kept_used_and_removed() {
-        let db = Connection::open_in_memory().unwrap();
-        super::super::schema::migrate(&db).unwrap();
+        each_engine(|db| {
         let token = ApiToken {
             name: "phone".into(),
             hash: [7; 32],
@@ -66,15 +66,16 @@ mod tests {
             until_ms: Some(9),
             used_ms: None,
         };
-        let add = |token: &ApiToken| change_tokens(&db, &TokenChange::Add(Box::new(token.clone())));
+        let add = |token: &ApiToken| change_tokens(db, &TokenChange::Add(Box::new(token.clone())));
         add(&token).unwrap();
         assert!(matches!(add(&ApiToken { hash: [8; 32], ..token.clone() }), Err(StoreError::Exists(_))), "the same name");
         assert!(matches!(add(&ApiToken { name: "other".into(), ..token.clone() }), Err(StoreError::Exists(_))), "the same token");
-        change_tokens(&db, &TokenChange::Touch("phone".into(), 5)).unwrap();
-        change_tokens(&db, &TokenChange::Touch("phone".into(), 3)).unwrap();
-        assert_eq!(api_tokens(&db).unwrap(), [ApiToken { used_ms: Some(5), ..token }]);
-        change_tokens(&db, &TokenChange::Remove("phone".into())).unwrap();
-        assert!(matches!(change_tokens(&db, &TokenChange::Remove("phone".into())), Err(StoreError::NotFound(_))));
-        assert!(api_tokens(&db).unwrap().is_empty());
+        change_tokens(db, &TokenChange::Touch("phone".into(), 5)).unwrap();
+        change_tokens(db, &TokenChange::Touch("phone".into(), 3)).unwrap();
+        assert_eq!(api_tokens(db).unwrap(), [ApiToken { used_ms: Some(5), ..token }]);
+        change_tokens(db, &TokenChange::Remove("phone".into())).unwrap();
+        assert!(matches!(change_tokens(db, &TokenChange::Remove("phone".into())), Err(StoreError::NotFound(_))));
+        assert!(api_tokens(db).unwrap().is_empty());
+        });
     }
 }

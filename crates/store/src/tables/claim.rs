@@ -239,8 +239,7 @@ mod tests {
 
     #[test]
     fn retrying_a_message_or_a_lane_reads_by_an_index() {
-        let db = Connection::open_in_memory().unwrap();
-        super::super::schema::migrate(&db).unwrap();
+        let db = crate::test_engines::sqlite_database();
         let plan = |condition: &str| -> String {
             let sql = format!("EXPLAIN QUERY PLAN UPDATE recipient SET reason = '' WHERE {condition}");
             db.query_row(&sql, [], |row| row.get("detail")).unwrap()

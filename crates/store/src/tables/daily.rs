@@ -175,13 +175,8 @@ pub(crate) fn daily_counts(db: &dyn Sql, period: &DailyPeriod) -> Result<Vec<Dai
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::test_engines::each_engine;
     use crate::daily::DailyResult;
-
-    fn database() -> Connection {
-        let db = Connection::open_in_memory().unwrap();
-        super::super::schema::migrate(&db).unwrap();
-        db
-    }
 
     fn period(domain: &str, begin_s: i64) -> DailyPeriod {
         DailyPeriod { kind: DailyKind::Tls, begin_s, end_s: begin_s + 10, domain: domain.into() }
@@ -202,75 +197,78 @@ mod tests {
         failure.as_ref().map_or("", |failure| &failure.mx_host)
     }
 
-    fn plan(db: &Connection, now_s: i64) {
+    fn plan(db: &dyn Sql, now_s: i64) {
         let change = DailyChange::Plan { kind: DailyKind::Tls, ended_s: now_s, old_s: now_s - 1000, now_ms: now_s * 1000, spread_ms: 5000 };
         change_daily(db, &change).unwrap();
     }
 
     #[test]
     fn results_are_reported_once_and_after_their_end() {
-        let db = database();
-        count_daily(&db, &[row("a", 0, ""), row("a", 0, "x"), row("a", 0, ""), row("a", 10, "")]).unwrap();
-        plan(&db, 9);
-        assert!(daily_reports_due(&db, DailyKind::Tls, i64::MAX, 10).unwrap().is_empty());
-        plan(&db, 10);
-        plan(&db, 11);
-        assert!(daily_reports_due(&db, DailyKind::Tls, 9999, 10).unwrap().is_empty());
-        let due = daily_reports_due(&db, DailyKind::Tls, 15_000, 10).unwrap();
+        each_engine(|db| {
+        count_daily(db, &[row("a", 0, ""), row("a", 0, "x"), row("a", 0, ""), row("a", 10, "")]).unwrap();
+        plan(db, 9);
+        assert!(daily_reports_due(db, DailyKind::Tls, i64::MAX, 10).unwrap().is_empty());
+        plan(db, 10);
+        plan(db, 11);
+        assert!(daily_reports_due(db, DailyKind::Tls, 9999, 10).unwrap().is_empty());
+        let due = daily_reports_due(db, DailyKind::Tls, 15_000, 10).unwrap();
         let [one] = &due[..] else { panic!("{due:?}") };
         assert_eq!((one.period.clone(), one.target.as_str(), one.give_up_ms), (period("a", 0), "", 10_000 + 5000 + GIVE_UP_MS));
-        let counts = daily_counts(&db, &one.period).unwrap();
+        let counts = daily_counts(db, &one.period).unwrap();
         assert_eq!(counts.iter().map(|c| (host(c), c.times)).collect::<Vec<_>>(), [("", 4), ("x", 2)]);
         let done = |due: &DailyReportDue, more: &[&str]| {
             let more = more.iter().map(ToString::to_string).collect();
-            change_daily(&db, &DailyChange::Done { due: due.clone(), messages: vec![], more, now_ms: 1 })
+            change_daily(db, &DailyChange::Done { due: due.clone(), messages: vec![], more, now_ms: 1 })
         };
         done(one, &["https://b/"]).unwrap();
         assert!(matches!(done(one, &[]), Err(StoreError::NotFound(_))), "not twice");
-        plan(&db, 12);
-        let due = daily_reports_due(&db, DailyKind::Tls, 1, 10).unwrap();
+        plan(db, 12);
+        let due = daily_reports_due(db, DailyKind::Tls, 1, 10).unwrap();
         assert_eq!(due.len(), 1);
-        change_daily(&db, &DailyChange::Later { due: due[0].clone(), next_ms: 50 }).unwrap();
+        change_daily(db, &DailyChange::Later { due: due[0].clone(), next_ms: 50 }).unwrap();
         assert!(
-            daily_reports_due(&db, DailyKind::Tls, 49, 10).unwrap().is_empty()
-                && daily_reports_due(&db, DailyKind::Tls, 50, 10).unwrap() == due
+            daily_reports_due(db, DailyKind::Tls, 49, 10).unwrap().is_empty()
+                && daily_reports_due(db, DailyKind::Tls, 50, 10).unwrap() == due
         );
         done(&due[0], &[]).unwrap();
-        assert!(daily_counts(&db, &period("a", 0)).unwrap().is_empty());
-        assert_eq!(daily_counts(&db, &period("a", 10)).unwrap().len(), 1);
+        assert!(daily_counts(db, &period("a", 0)).unwrap().is_empty());
+        assert_eq!(daily_counts(db, &period("a", 10)).unwrap().len(), 1);
+        });
     }
 
     #[test]
     fn old_results_are_removed_and_rows_of_a_domain_are_bounded() {
-        let db = database();
+        each_engine(|db| {
         let many: Vec<DailyRow> = (0..500).map(|n| row("a", 0, &n.to_string())).chain([row("b", 0, "")]).collect();
-        count_daily(&db, &many).unwrap();
-        assert_eq!(daily_counts(&db, &period("a", 0)).unwrap().len(), 200);
-        assert_eq!(daily_counts(&db, &period("b", 0)).unwrap().len(), 1);
-        plan(&db, 1009);
-        assert_eq!(daily_reports_due(&db, DailyKind::Tls, i64::MAX, 10).unwrap().len(), 2);
-        plan(&db, 1010);
+        count_daily(db, &many).unwrap();
+        assert_eq!(daily_counts(db, &period("a", 0)).unwrap().len(), 200);
+        assert_eq!(daily_counts(db, &period("b", 0)).unwrap().len(), 1);
+        plan(db, 1009);
+        assert_eq!(daily_reports_due(db, DailyKind::Tls, i64::MAX, 10).unwrap().len(), 2);
+        plan(db, 1010);
         assert!(
-            daily_reports_due(&db, DailyKind::Tls, i64::MAX, 10).unwrap().is_empty()
-                && daily_counts(&db, &period("b", 0)).unwrap().is_empty()
+            daily_reports_due(db, DailyKind::Tls, i64::MAX, 10).unwrap().is_empty()
+                && daily_counts(db, &period("b", 0)).unwrap().is_empty()
         );
+        });
     }
 
     #[test]
     fn kinds_are_counted_apart_and_domains_are_bounded() {
-        let db = database();
+        each_engine(|db| {
         let of = |domain: String| {
             let period = DailyPeriod { kind: DailyKind::Dmarc, ..period(&domain, 0) };
             DailyRow { period, ..row("", 0, "x") }
         };
         let many: Vec<DailyRow> = (0..10_000).map(|n| of(format!("d{n}"))).chain([row("d1", 0, "")]).collect();
-        assert_eq!(count_daily(&db, &many).unwrap(), 10_000, "two of each of five thousand");
-        assert_eq!(count_daily(&db, &[of("d1".into()), of("new".into())]).unwrap(), 2);
-        plan(&db, 20);
-        let due = daily_reports_due(&db, DailyKind::Tls, i64::MAX, 10).unwrap();
-        assert!(due.len() == 1 && daily_reports_due(&db, DailyKind::Dmarc, i64::MAX, 10).unwrap().is_empty());
-        change_daily(&db, &DailyChange::Done { due: due[0].clone(), messages: vec![], more: vec![], now_ms: 1 }).unwrap();
-        let left = "SELECT sum(times) FROM daily_result WHERE kind = 'dmarc' AND domain = 'd1'";
-        assert_eq!(db.query_row(left, [], |row| row.get::<_, i64>(0)).unwrap(), 4);
+        assert_eq!(count_daily(db, &many).unwrap(), 10_000, "two of each of five thousand");
+        assert_eq!(count_daily(db, &[of("d1".into()), of("new".into())]).unwrap(), 2);
+        plan(db, 20);
+        let due = daily_reports_due(db, DailyKind::Tls, i64::MAX, 10).unwrap();
+        assert!(due.len() == 1 && daily_reports_due(db, DailyKind::Dmarc, i64::MAX, 10).unwrap().is_empty());
+        change_daily(db, &DailyChange::Done { due: due[0].clone(), messages: vec![], more: vec![], now_ms: 1 }).unwrap();
+        let left = "SELECT CAST(sum(times) AS bigint) FROM daily_result WHERE kind = 'dmarc' AND domain = 'd1'";
+        assert_eq!(db.one::<i64>(left, &[]).unwrap(), 4);
+        });
     }
 }

@@ -85,6 +85,7 @@ fn by_age(younger: [u64; AGES.len()], total: u64) -> Vec<(&'static str, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::test_engines::{each_engine, sqlite_database};
 
     fn lane(name: &str, recipients: u64, oldest_ms: i64) -> LaneLoad {
         LaneLoad { lane: Some(name.to_owned()), recipients, oldest_ms }
@@ -101,26 +102,28 @@ mod tests {
 
     #[test]
     fn recipients_are_counted_by_lane_and_age() {
-        let db = Connection::open_in_memory().unwrap();
-        crate::sqlite::schema::migrate(&db).unwrap();
-        let now_ms = 1_700_000_000_000;
-        let insert = |n: i64, lane: &str, age_ms: i64, state: u8| {
-            let id = QueueId::first_of(now_ms - age_ms).0 + n;
-            db.execute(
-                "INSERT INTO recipient (message_id, n, lane, mailbox, state, next_attempt_ms) VALUES (?, 0, ?, 'x', ?, 0)",
-                params![id, lane, state],
-            )
-            .unwrap();
-        };
-        for n in 0..4 {
-            insert(n, "a.test", 1_000, 0);
-        }
-        insert(5, "a.test", 7_200_000, 1);
-        insert(6, "b.test", 172_800_000, 0);
-        insert(7, "held.test", 5, 3);
-        let load = load(&db, now_ms, 1).unwrap();
-        assert_eq!(load.lanes, [lane("a.test", 5, 7_200_000), LaneLoad { lane: None, recipients: 1, oldest_ms: 172_800_000 }]);
-        assert_eq!(load.by_age, [("1m", 4), ("10m", 0), ("1h", 0), ("4h", 1), ("1d", 0), ("older", 1)]);
+        each_engine(|db| {
+            let now_ms = 1_700_000_000_000;
+            let insert = |n: i64, lane: &str, age_ms: i64, state: i64| {
+                let id = QueueId::first_of(now_ms - age_ms).0 + n;
+                let sql = "INSERT INTO recipient (message_id, n, lane, mailbox, state, next_attempt_ms) VALUES (?, 0, ?, 'x', ?, 0)";
+                db.execute(sql, values![id, lane, state]).unwrap();
+            };
+            for n in 0..4 {
+                insert(n, "a.test", 1_000, 0);
+            }
+            insert(5, "a.test", 7_200_000, 1);
+            insert(6, "b.test", 172_800_000, 0);
+            insert(7, "held.test", 5, 3);
+            let load = load(db, now_ms, 1).unwrap();
+            assert_eq!(load.lanes, [lane("a.test", 5, 7_200_000), LaneLoad { lane: None, recipients: 1, oldest_ms: 172_800_000 }]);
+            assert_eq!(load.by_age, [("1m", 4), ("10m", 0), ("1h", 0), ("4h", 1), ("1d", 0), ("older", 1)]);
+        });
+    }
+
+    #[test]
+    fn the_load_is_read_from_an_index() {
+        let db = sqlite_database();
         let plan: String = db
             .query_row(
                 "EXPLAIN QUERY PLAN SELECT lane, count(*), min(message_id) FROM recipient WHERE state < 2 GROUP BY lane",

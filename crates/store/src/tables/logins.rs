@@ -99,11 +99,11 @@ pub(crate) fn known_recipients(db: &dyn Sql, login: &str) -> Result<Vec<(i64, i6
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::test_engines::each_engine;
 
     #[test]
     fn uses_of_a_network_add_up_and_networks_are_bounded() {
-        let db = Connection::open_in_memory().unwrap();
-        super::super::schema::migrate(&db).unwrap();
+        each_engine(|db| {
         let used = |network: String, last_ms| LoginUse {
             login: "me@example.test".into(),
             password: "phone".into(),
@@ -113,21 +113,22 @@ mod tests {
             last_ms,
             times: 1,
         };
-        record_logins(&db, &[used("a".into(), 1), used("a".into(), 5), used("b".into(), 3)]).unwrap();
-        let found = logins(&db, Some("me@example.test"), 0).unwrap();
+        record_logins(db, &[used("a".into(), 1), used("a".into(), 5), used("b".into(), 3)]).unwrap();
+        let found = logins(db, Some("me@example.test"), 0).unwrap();
         assert_eq!(found.iter().map(|f| (f.network.as_str(), f.last_ms, f.times)).collect::<Vec<_>>(), [("a", 5, 2), ("b", 3, 1)]);
-        assert!(logins(&db, Some("you@example.test"), 0).unwrap().is_empty() && logins(&db, None, 4).unwrap().len() == 1);
+        assert!(logins(db, Some("you@example.test"), 0).unwrap().is_empty() && logins(db, None, 4).unwrap().len() == 1);
         let many: Vec<_> = (0..400).map(|n| used(format!("n{n}"), 10 + n)).collect();
-        record_logins(&db, &many).unwrap();
-        assert_eq!(logins(&db, None, 0).unwrap().len(), 257);
+        record_logins(db, &many).unwrap();
+        assert_eq!(logins(db, None, 0).unwrap().len(), 257);
+        });
     }
 
     #[test]
     fn the_first_message_to_a_recipient_counts() {
-        let db = Connection::open_in_memory().unwrap();
-        super::super::schema::migrate(&db).unwrap();
+        each_engine(|db| {
         let known = |login: &str, recipient, first_ms| KnownRecipient { login: login.into(), recipient, first_ms };
-        record_recipients(&db, &[known("me", 7, 1), known("me", 7, 2), known("me", -8, 3), known("you", 9, 1)]).unwrap();
-        assert_eq!(known_recipients(&db, "me").unwrap(), [(-8, 3), (7, 1)]);
+        record_recipients(db, &[known("me", 7, 1), known("me", 7, 2), known("me", -8, 3), known("you", 9, 1)]).unwrap();
+        assert_eq!(known_recipients(db, "me").unwrap(), [(-8, 3), (7, 1)]);
+        });
     }
 }
