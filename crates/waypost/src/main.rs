@@ -8,6 +8,7 @@ mod control;
 mod conversation;
 mod dns_facts;
 mod dns_state;
+mod open_store;
 mod output;
 mod owner;
 mod serve;

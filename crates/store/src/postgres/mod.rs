@@ -28,7 +28,7 @@ pub(crate) use open::Cluster;
 pub(crate) fn session_for_tests(url: &str) -> (Box<dyn std::any::Any>, Box<dyn crate::engine::Sql>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let handle = runtime.handle().clone();
-    let server = server::Server::parse(url, true).unwrap();
+    let server = server::Server::parse(url, None, true).unwrap();
     let opened = handle.block_on(async {
         let mut opened = server.connect("test").await.unwrap();
         schema::migrate(&mut opened.client).await.unwrap();

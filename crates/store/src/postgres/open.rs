@@ -4,7 +4,9 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
@@ -20,7 +22,7 @@ use super::watch::{Registration, register};
 use super::writer::{Net, PgWriter, open_session};
 use super::{schema, watch as watching};
 use crate::batches::Batches;
-use crate::cluster::News;
+use crate::cluster::{Duty, News};
 use crate::content::{Content, ContentFiles};
 use crate::data_dir::DataDir;
 use crate::error::StoreError;
@@ -38,16 +40,25 @@ const INSTANCE: &str = "node";
 const COPIES: &str = "copies";
 
 /// Where the database is, and what this node is called.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct PostgresSettings {
     /// The address, as libpq writes it: `postgres://user:password@host1,host2/database?sslmode=verify-full`.
     pub url: String,
+    /// The password, if the address has none.
+    pub password: Option<String>,
     /// The name of this node, which no other one has.
     pub node: String,
     /// Whether a database may be used that acknowledges commits before they are on disk.
     pub accept_loss: bool,
     /// The version of Waypost, for the list of nodes.
     pub version: String,
+}
+
+impl std::fmt::Debug for PostgresSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The address may have a password.
+        f.debug_struct("PostgresSettings").field("node", &self.node).finish_non_exhaustive()
+    }
 }
 
 /// What the handle of a node needs.
@@ -57,6 +68,7 @@ pub(crate) struct Cluster {
     news: watch::Receiver<News>,
     uploads: Uploads,
     net: Handle,
+    duties: Mutex<HashMap<Duty, Instant>>,
     /// Distinguishes the copies of contents.
     copies: AtomicU64,
 }
@@ -82,6 +94,19 @@ impl Cluster {
 
     pub fn name(&self) -> &str {
         self.stay.name()
+    }
+
+    /// Whether this node has taken a duty so lately that the database need not be asked.
+    #[allow(clippy::disallowed_methods)] // the first half of a lease, by the clock that nobody sets
+    pub fn has_duty(&self, duty: Duty) -> bool {
+        let until = self.duties.lock().unwrap_or_else(PoisonError::into_inner).get(&duty).copied();
+        until.is_some_and(|until| Instant::now() < until) && self.may_deliver(self.stay.lease())
+    }
+
+    /// When a duty is asked for that this node may keep for `lease`: half of it is believed.
+    #[allow(clippy::disallowed_methods)] // as above
+    pub fn note_duty(&self, duty: Duty, asked: Instant, lease: Duration) {
+        self.duties.lock().unwrap_or_else(PoisonError::into_inner).insert(duty, asked + lease / 2);
     }
 
     /// Writes a large content, before its message is committed.
@@ -113,7 +138,7 @@ impl Store {
     /// [`StoreError::InUse`] if another process has the directory open; [`StoreError::Unavailable`] if the database cannot be reached;
     /// [`StoreError::Settings`] if it would lose mail, or another node has the name.
     pub async fn open_postgres(data: &Path, settings: PostgresSettings) -> Result<Self, StoreError> {
-        let server = Arc::new(Server::parse(&settings.url, settings.accept_loss)?);
+        let server = Arc::new(Server::parse(&settings.url, settings.password.as_deref(), settings.accept_loss)?);
         let directory = DataDir::lock(data, COPIES)?;
         remove_copies(&directory.content)?;
         let room = Arc::new(Room::open(data)?);
@@ -137,6 +162,7 @@ impl Store {
             news: heard,
             uploads: Uploads::default(),
             net: handle.clone(),
+            duties: Mutex::default(),
             copies: AtomicU64::new(0),
         };
         let batches = Arc::new(Batches::default());

@@ -68,10 +68,13 @@ impl Server {
     ///
     /// # Errors
     /// [`StoreError::Settings`] if it cannot be read.
-    pub fn parse(url: &str, accept_loss: bool) -> Result<Self, StoreError> {
+    pub fn parse(url: &str, password: Option<&str>, accept_loss: bool) -> Result<Self, StoreError> {
         let (url, values) = without(url, &["sslmode", "sslrootcert"]);
         let [mode, roots] = values.as_slice() else { return Err(StoreError::Closed) };
         let mut config: Config = url.parse().map_err(|error| StoreError::Settings(format!("store.url cannot be read: {error}")))?;
+        if let Some(password) = password {
+            config.password(password);
+        }
         let (ssl_mode, verified) = match (mode.as_deref(), roots) {
             (Some("disable"), _) => (SslMode::Disable, Verified::Nothing),
             (None | Some("prefer"), _) => (SslMode::Prefer, Verified::Nothing),
@@ -178,7 +181,7 @@ mod tests {
     use super::*;
 
     fn parsed(url: &str) -> Result<(SslMode, bool), String> {
-        Server::parse(url, false).map(|server| (server.config.get_ssl_mode(), server.tls.is_some())).map_err(|error| error.to_string())
+        Server::parse(url, None, false).map(|server| (server.config.get_ssl_mode(), server.tls.is_some())).map_err(|error| error.to_string())
     }
 
     #[test]
