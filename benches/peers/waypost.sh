@@ -3,14 +3,29 @@
 # VARIANT=default|cut|full  default: stored before it is passed on, and taken without proof of its sender, as Postfix does by itself;
 # cut: the same by cut-through; full: as setup leaves it, with keys, and with records in DNS.
 # cut-nohistory, cut-nosandbox: cut without the history, and without the restriction of the process: what these cost
+# pg: default over a PostgreSQL of its own, whose processor time counts too; pg-cut: by cut-through.
 # signed: default, but an account's mail is signed with DKIM, by RSA and by Ed25519. The others sign nothing, as Postfix by itself does not.
 set -e
 . "$(dirname "$0")/full-dns.sh"
 W=${WAYPOST_BIN:?WAYPOST_BIN names the waypost binary} C=$PEER_HOME/waypost.toml D=$PEER_HOME/data
 w() { "$W" --config "$C" "$@"; }
+PG=$PEER_HOME/postgres PG_PORT=6543
+as_postgres() { setpriv --reuid=postgres --regid=postgres --clear-groups "$@"; }
+pg_tool() { echo /usr/lib/postgresql/*/bin/"$1"; }
+start_postgres() {
+  if [ ! -f "$PG/PG_VERSION" ]; then
+    install -d -m 700 -o postgres "$PG"
+    (cd / && as_postgres "$(pg_tool initdb)" --auth=trust --encoding=UTF8 --locale=C --no-instructions -D "$PG")
+  fi
+  chmod 755 "$PEER_HOME"
+  (cd / && as_postgres setsid "$(pg_tool postgres)" -D "$PG" -p $PG_PORT -k "" -c listen_addresses=127.0.0.1 >"$PEER_HOME/postgres.log" 2>&1 </dev/null &)
+  until sql postgres "SELECT 1" 2>/dev/null; do sleep 0.1; done
+  [ "$(sql postgres "SELECT count(*) FROM pg_database WHERE datname = 'waypost'")" = 1 ] || sql postgres "CREATE DATABASE waypost"
+}
+sql() { "$(pg_tool psql)" -h 127.0.0.1 -p $PG_PORT -U postgres -d "$1" -XAtqc "$2"; }
 case $VARIANT in
   full) DNS=$FULL_DNS FORWARD= ;;
-  cut*) DNS=127.0.0.53 FORWARD='unauthenticated = "accept"' ;;
+  cut*|pg-cut) DNS=127.0.0.53 FORWARD='unauthenticated = "accept"' ;;
   *) DNS=127.0.0.53 FORWARD='mode = "queue"
 unauthenticated = "accept"' ;;
 esac
@@ -55,9 +70,10 @@ $FORWARD
 CONF
   case $VARIANT in
     *-nohistory) printf '[history]\nenabled = false\n' >>"$C" ;;
+    pg*) printf '[store]\nurl = "postgres://postgres@127.0.0.1:%s/waypost"\nnode = "bench"\n' $PG_PORT >>"$C" ;;
     *-nosandbox) printf '[sandbox]\nenabled = false\n' >>"$C" ;;
   esac
-  if [ ! -f "$D/waypost.db" ]; then
+  if [ ! -f "$D/is-set-up" ]; then
     case $VARIANT in
       signed|full) w domain add example.test ;;
       *) w domain add example.test --bare || w domain add example.test ;;   # a build without --bare makes no keys
@@ -66,13 +82,18 @@ CONF
     w alias add slow@example.test foo@slow.test
     [ "$VARIANT" = full ] && w key add fwd.example.test
     printf '%s\n' "$AUTH_PASS" | w account add "$AUTH_USER" --sender '*' --password-stdin
+    touch "$D/is-set-up"
   fi
 }
 case $1 in
   version) "$W" --version ;;
-  start) [ "$VARIANT" != full ] || full_dns "$PEER_HOME/dns" >&2; conf >&2; setsid "$W" --config "$C" serve >"$PEER_HOME/log" 2>&1 </dev/null & ;;
+  start)
+    [ "$VARIANT" != full ] || full_dns "$PEER_HOME/dns" >&2
+    case $VARIANT in pg*) start_postgres >&2 ;; esac
+    conf >&2
+    setsid "$W" --config "$C" serve >"$PEER_HOME/log" 2>&1 </dev/null & ;;
   stop) kill $(cat "$PIDFILE") ;;
-  reset) rm -rf "$D" "$PEER_HOME/log" ;;
+  reset) rm -rf "$D" "$PG" "$PEER_HOME/log" ;;
   flush) w queue retry --all ;;
   list) w queue list --limit 50 ;;
 esac

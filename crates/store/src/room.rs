@@ -143,3 +143,22 @@ impl Room {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // the age of a measurement
+    fn a_measurement_that_refuses_is_taken_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let room = Room::open(dir.path()).unwrap();
+        *room.measured.lock().unwrap() = Some((Instant::now(), 0));
+        room.for_file(1).unwrap();
+        let left = room.measured.lock().unwrap().unwrap().1;
+        assert!(left > 0, "what the disk says");
+        *room.measured.lock().unwrap() = Some((Instant::now(), u64::MAX / 2));
+        room.for_file(1).unwrap();
+        assert_eq!(room.measured.lock().unwrap().unwrap().1, u64::MAX / 2 - 1, "what fits is subtracted from the last measurement");
+    }
+}

@@ -12,6 +12,7 @@ pub mod counters;
 pub mod crash;
 pub mod ledger;
 pub mod peers;
+pub mod postgres;
 pub mod sink;
 pub mod wire;
 pub mod world;

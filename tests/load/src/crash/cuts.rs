@@ -42,7 +42,7 @@ pub fn control(campaigns: &Campaigns) -> Result<Vec<String>> {
 
 fn on(campaigns: &Campaigns, name: &str, kind: &str, cuts: u32, unsynced: bool) -> Result<Report> {
     let disk = Disk::new(kind, &campaigns.dir, DISK_MIB)?;
-    let setup = Setup { cut_through: false, unsynced, retry_s: 600 };
+    let setup = Setup { unsynced, ..Setup::queued(600) };
     let mut trial = campaigns.trial(name, Some(&disk.at.join("data")), setup)?;
     trial.sink.behave(Behaviour::REFUSING);
     trial.server.start()?;

@@ -116,7 +116,7 @@ pub fn run(campaigns: &Campaigns) -> Result<Vec<String>> {
                 continue;
             }
             let name = format!("faults, {call} {error}");
-            let mut trial = campaigns.trial(&name, None, Setup { cut_through: false, unsynced: false, retry_s: 600 })?;
+            let mut trial = campaigns.trial(&name, None, Setup::queued(600))?;
             trial.sink.behave(Behaviour::REFUSING);
             trial.server.start()?;
             for index in 1..=campaigns.bounded(campaigns.options.last, 6) {
@@ -160,7 +160,7 @@ pub fn with_cuts(campaigns: &Campaigns) -> Result<Vec<String>> {
         }
         let disk = Disk::new(kind, &campaigns.dir, DISK_MIB)?;
         let name = format!("fault-cuts, {kind} {call}");
-        let mut trial = campaigns.trial(&name, Some(&disk.at.join("data")), Setup { cut_through: false, unsynced: false, retry_s: 600 })?;
+        let mut trial = campaigns.trial(&name, Some(&disk.at.join("data")), Setup::queued(600))?;
         trial.sink.behave(Behaviour::REFUSING);
         trial.server.start()?;
         for index in 1..=campaigns.bounded(campaigns.options.last.min(15), 4) {

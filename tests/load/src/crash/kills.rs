@@ -17,7 +17,7 @@ const MODES: [(&str, bool, &[Security]); 3] = [
 pub fn run(campaigns: &Campaigns) -> Result<Vec<String>> {
     let mut faults = Vec::new();
     for (name, cut_through, securities) in MODES {
-        let mut trial = campaigns.trial(name, None, Setup { cut_through, unsynced: false, retry_s: 1 })?;
+        let mut trial = campaigns.trial(name, None, Setup { cut_through, ..Setup::queued(1) })?;
         trial.sink.behave(Behaviour::MIXED);
         trial.server.start()?;
         let targets: Vec<_> = securities.iter().map(|security| trial.server.target(&campaigns.world, *security)).collect();

@@ -7,6 +7,7 @@ mod cuts;
 pub mod endless;
 mod faults;
 mod kills;
+mod nodes;
 pub mod server;
 
 use std::collections::BTreeSet;
@@ -38,9 +39,9 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(180);
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Options {
-    /// What is tried: kills, cuts, control, faults, fault-cuts; without one, all of them
+    /// What is tried: kills, cuts, control, faults, fault-cuts, nodes, node-cut, standby; without one, all of them
     campaigns: Vec<String>,
-    /// Kills in each of queue mode, cut-through and submission
+    /// Kills in each of queue mode, cut-through and submission, and of nodes
     #[arg(long, default_value_t = 200)]
     kills: u32,
     /// Power cuts on each file system
@@ -71,7 +72,9 @@ Examples:
   cargo xtask crash --bounded                what CI runs
   cargo xtask crash kills --kills 700        SIGKILL under load, 700 times in each mode
   cargo xtask crash cuts control --cuts 500  power cuts on ext4 and xfs, and the control without syncs
-  cargo xtask crash faults --last 40         each system call of the durable path fails";
+  cargo xtask crash faults --last 40         each system call of the durable path fails
+  cargo xtask crash nodes --kills 300        SIGKILL of random nodes of three over one PostgreSQL
+  cargo xtask crash node-cut standby         a node cut from the database; the database replaced by its standby";
 
 /// A campaign's circumstances.
 struct Campaigns<'a> {
@@ -107,7 +110,7 @@ pub fn run(options: &Options) -> Result<()> {
     let binary = options.binary.canonicalize().with_context(|| format!("{} is no binary", options.binary.display()))?;
     let campaigns = Campaigns { options, binary, world: World::new(&dir)?, dir };
     let wants = |name: &str| options.campaigns.is_empty() || options.campaigns.iter().any(|wanted| wanted == name);
-    let known = ["kills", "cuts", "control", "faults", "fault-cuts"];
+    let known = ["kills", "cuts", "control", "faults", "fault-cuts", "nodes", "node-cut", "standby"];
     if let Some(unknown) = options.campaigns.iter().find(|name| !known.contains(&name.as_str())) {
         bail!("no campaign `{unknown}`; there are {}", known.join(", "));
     }
@@ -126,6 +129,16 @@ pub fn run(options: &Options) -> Result<()> {
     }
     if wants("fault-cuts") {
         faults.extend(faults::with_cuts(&campaigns)?);
+    }
+    if wants("nodes") {
+        faults.extend(nodes::kills(&campaigns)?);
+    }
+    // A lease must run out: too long for the bounded part.
+    if wants("node-cut") && !(options.bounded && options.campaigns.is_empty()) {
+        faults.extend(nodes::cut_off(&campaigns)?);
+    }
+    if wants("standby") {
+        faults.extend(nodes::standby(&campaigns)?);
     }
     if !faults.is_empty() {
         bail!("{}", faults.join("; "));

@@ -1,7 +1,7 @@
 //! The server of a campaign: its configuration, its process, and what is left in its queue.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use crate::client::{Security, Target};
 use crate::crash::endless::{ACCOUNT, ALIASES, TARGETS};
 use crate::peers::{MX_PORT, PASSWORD, SINK_PORT, SUBMISSION_PORT};
+use crate::postgres::NAME;
 use crate::world::{DNS, SERVER, SINK, World, greets};
 
 /// Implicit TLS.
@@ -29,12 +30,45 @@ pub struct Setup {
     pub unsynced: bool,
     /// Seconds until a deferred recipient is tried again.
     pub retry_s: u32,
+    /// One of several servers over one PostgreSQL; `None`: a server with SQLite.
+    pub node: Option<Node>,
+}
+
+impl Setup {
+    /// Each message is stored before its 250, with syncs, in SQLite.
+    pub const fn queued(retry_s: u32) -> Self {
+        Self { cut_through: false, unsynced: false, retry_s, node: None }
+    }
+
+    /// Where the server listens: each node at an address of its own.
+    fn address(&self) -> Ipv4Addr {
+        self.node.map_or(SERVER, |node| Ipv4Addr::new(127, 0, 0, 10 + node.number))
+    }
+}
+
+/// A node of several over one PostgreSQL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Node {
+    /// 1, 2, ...: the first makes the aliases.
+    pub number: u8,
+    /// The ports of the database and of its standby on loopback.
+    pub ports: [Option<u16>; 2],
+}
+
+impl Node {
+    fn options(self) -> String {
+        let hosts: Vec<String> = self.ports.iter().flatten().map(|port| format!("127.0.0.1:{port}")).collect();
+        let hosts = hosts.join(",");
+        format!("[store]\nurl = \"postgres://{NAME}:{NAME}@{hosts}/{NAME}?target_session_attrs=read-write\"\nnode = \"n{}\"\n", self.number)
+    }
 }
 
 /// A server whose process comes and goes.
 pub struct Server {
     binary: PathBuf,
-    home: PathBuf,
+    /// Its folder.
+    pub home: PathBuf,
+    address: Ipv4Addr,
     configuration: PathBuf,
     unsynced: bool,
     child: Option<Child>,
@@ -53,11 +87,15 @@ impl Server {
         let server = Self {
             binary: binary.to_owned(),
             home: home.to_owned(),
+            address: setup.address(),
             configuration,
             unsynced: setup.unsynced,
             child: None,
             starts: Vec::new(),
         };
+        if setup.node.is_some_and(|node| node.number > 1) {
+            return Ok(server);
+        }
         server.command(&["domain", "add", "example.test"])?;
         for (alias, targets) in ALIASES {
             let targets = targets.iter().filter_map(|index| TARGETS.get(*index)).copied();
@@ -101,7 +139,7 @@ impl Server {
             Security::Tls => SUBMISSIONS_PORT,
         };
         let login = (security != Security::Plain).then(|| (ACCOUNT.to_owned(), PASSWORD.to_owned()));
-        Target { address: SocketAddr::new(SERVER.into(), port), security, tls: world.tls.clone(), login, addresses: 50 }
+        Target { address: SocketAddr::new(self.address.into(), port), security, tls: world.tls.clone(), login, addresses: 50 }
     }
 
     /// Starts it.
@@ -121,7 +159,7 @@ impl Server {
         }
         let began = Instant::now();
         self.child = Some(command.spawn().with_context(|| format!("{} cannot be run", self.binary.display()))?);
-        let address = SocketAddr::new(SERVER.into(), MX_PORT);
+        let address = SocketAddr::new(self.address.into(), MX_PORT);
         while began.elapsed() < START_LIMIT {
             if let Some(status) = self.ended()? {
                 bail!("the server ended with {status}: {}", self.tail());
@@ -207,7 +245,8 @@ fn run_in(command: &mut Command) -> Result<()> {
 fn options(home: &Path, data: &Path, world: &World, setup: Setup) -> String {
     let (home, data, certificate, key) = (home.display(), data.display(), world.certificate.display(), world.key.display());
     let mode = if setup.cut_through { "mode = \"cut-through\"\ncut_through_timeout_s = 1" } else { "mode = \"queue\"" };
-    let retry_s = setup.retry_s;
+    let (retry_s, server) = (setup.retry_s, setup.address());
+    let store = setup.node.map(Node::options).unwrap_or_default();
     format!(
         r#"hostname = "mx.example.test"
 data_dir = "{data}"
@@ -215,9 +254,9 @@ admin_socket = "{home}/admin.sock"
 submit_socket = "{home}/submit.sock"
 postmaster = "t0@example.test"
 [listen]
-mx = ["{SERVER}:{MX_PORT}"]
-submission = ["{SERVER}:{SUBMISSION_PORT}"]
-submissions = ["{SERVER}:{SUBMISSIONS_PORT}"]
+mx = ["{server}:{MX_PORT}"]
+submission = ["{server}:{SUBMISSION_PORT}"]
+submissions = ["{server}:{SUBMISSIONS_PORT}"]
 http = []
 https = []
 [tls]
@@ -246,6 +285,6 @@ validate = "off"
 domain = "fwd.example.test"
 unauthenticated = "accept"
 {mode}
-"#
+{store}"#
     )
 }
