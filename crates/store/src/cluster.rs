@@ -91,13 +91,25 @@ pub struct Node {
 #[derive(Debug)]
 pub(crate) enum ClusterChange {
     /// Takes or keeps a duty.
-    TakeDuty { duty: Duty, lease_ms: i64 },
-    SetState { name: String, state: NodeState },
+    TakeDuty {
+        duty: Duty,
+        lease_ms: i64,
+    },
+    SetState {
+        name: String,
+        state: NodeState,
+    },
     /// Removes a node; what it has claimed is free.
-    RemoveNode { name: String },
+    RemoveNode {
+        name: String,
+    },
     /// Removes pieces of contents whose message was never committed.
     SweepPieces,
-    PutShared { name: String, value: Vec<u8>, now_ms: i64 },
+    PutShared {
+        name: String,
+        value: Vec<u8>,
+        now_ms: i64,
+    },
 }
 
 /// What has changed in the database, as counters: a node that sees another number looks again.

@@ -271,9 +271,9 @@ pub(crate) fn is_plain(settlement: &Settlement) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::content::Content;
     use crate::content::LocalFile;
     use crate::message::Lease;
-    use crate::content::Content;
     use crate::message::{Disposition, Flow, Message, NewRecipient, RecipientKey, TlsWish};
     use mail::{Body, EnhancedCode, Mailbox, Notify, OriginalRecipient, Ret, ReversePath};
 
@@ -336,7 +336,12 @@ mod tests {
         let directory = Path::new("content");
         let mut other = message(2);
         other.content = message(1).content;
-        let large = Content::in_file(QueueId(3), (1_000_000, Some(77)), bytes::Bytes::new(), LocalFile::kept(directory.join(QueueId(3).to_string())));
+        let large = Content::in_file(
+            QueueId(3),
+            (1_000_000, Some(77)),
+            bytes::Bytes::new(),
+            LocalFile::kept(directory.join(QueueId(3).to_string())),
+        );
         let settlement = Settlement {
             recipients: vec![
                 (RecipientKey { message: QueueId(1), index: 0 }, Disposition::Done),

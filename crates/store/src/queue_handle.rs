@@ -10,7 +10,8 @@ use crate::content::Content;
 use crate::error::StoreError;
 use crate::handle::Store;
 use crate::message::{
-    Claimed, ClockStep, Committed, FailedDelivery, Lease, ListFilter, ListedMessage, NewMessage, NoticeMark, QueueTotals, Settlement, Unnoticed,
+    Claimed, ClockStep, Committed, FailedDelivery, Lease, ListFilter, ListedMessage, NewMessage, NoticeMark, QueueTotals, Settlement,
+    Unnoticed,
 };
 use crate::operation::{Operation, WriteOutcome};
 use crate::tables::{self, LaneDue, QueueLoad, RetryScope};

@@ -11,8 +11,8 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::handle::Query;
-use crate::operation::WriteJob;
 use crate::line::BATCH_MAX;
+use crate::operation::WriteJob;
 use crate::writer::Writer;
 
 /// What comes of a batch of operations.

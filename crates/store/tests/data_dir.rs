@@ -9,8 +9,8 @@ use std::path::Path;
 
 use bytes::Bytes;
 use mail::{Body, Mailbox, Notify, QueueId, ReversePath};
-use world::{World, over_engines};
 use store::{Content, Disposition, Flow, ListFilter, Message, NewMessage, NewRecipient, Settlement, Store, StoreError, Swept, TlsWish};
+use world::{World, over_engines};
 
 const DAY_MS: i64 = 86_400_000;
 

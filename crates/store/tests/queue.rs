@@ -5,8 +5,8 @@ mod world;
 
 use bytes::Bytes;
 use mail::{Body, Domain, EnhancedCode, Mailbox, Notify, QueueId, ReversePath};
-use world::{World, over_engines};
 use store::{Content, Disposition, Flow, ListFilter, Message, NewMessage, NewRecipient, Settlement, Store, StoreError, TlsWish};
+use world::{World, over_engines};
 
 fn mailbox(text: &str) -> Mailbox {
     Mailbox::parse(text).unwrap()

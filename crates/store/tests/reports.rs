@@ -5,8 +5,8 @@ mod world;
 
 use reports::dmarc::{Disposition, DkimSeen, DmarcReport, Outcome, Override, PublishedPolicy, Reason, Row, SpfSeen};
 use reports::tls::{FailureDetails, Policy, PolicyResult, ResultType, Summary, TlsReport};
-use world::{World, over_engines};
 use store::{KeptRows, NewReport, ReportContent, ReportFilter, Store};
+use world::{World, over_engines};
 
 const DAY_MS: i64 = 86_400_000;
 

@@ -25,9 +25,9 @@ use store::{Store, StoreError};
 use tokio::net::UnixStream;
 use tower::ServiceExt;
 
-use crate::open_store::{explained, open_store};
 use crate::config::Config;
 use crate::control::OfflineControl;
+use crate::open_store::{explained, open_store};
 use crate::owner::{self, Opened, other_than_root};
 
 /// Maximum time for a response; hashing and large imports take a while.

@@ -45,7 +45,8 @@ pub struct PgServer {
 
 fn programs() -> PathBuf {
     let versions = fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL is installed (cargo xtask machine)");
-    let mut found: Vec<PathBuf> = versions.filter_map(|entry| Some(entry.ok()?.path().join("bin"))).filter(|bin| bin.join("postgres").exists()).collect();
+    let mut found: Vec<PathBuf> =
+        versions.filter_map(|entry| Some(entry.ok()?.path().join("bin"))).filter(|bin| bin.join("postgres").exists()).collect();
     found.sort();
     found.pop().expect("PostgreSQL is installed (cargo xtask machine)")
 }
@@ -128,7 +129,8 @@ impl PgServer {
         fs::write(self.data().join("postgresql.auto.conf"), format!("{SETTINGS}{socket}{}", self.settings)).unwrap();
         give(&self.data().join("postgresql.auto.conf"));
         let log = fs::File::options().create(true).append(true).open(self.log()).unwrap();
-        let child = as_user(&programs().join("postgres")).arg("-D").arg(self.data()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
+        let child =
+            as_user(&programs().join("postgres")).arg("-D").arg(self.data()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
         self.child = Some(child.unwrap());
         let end = Instant::now() + START_MAX;
         while !self.answers() {
@@ -167,7 +169,18 @@ impl PgServer {
 
     fn psql(&self, database: &str) -> Command {
         let mut command = Command::new(programs().join("psql"));
-        command.arg("-h").arg(self.home.path().join("socket")).args(["-U", ROLE, "-d", database, "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"]);
+        command.arg("-h").arg(self.home.path().join("socket")).args([
+            "-U",
+            ROLE,
+            "-d",
+            database,
+            "-X",
+            "-q",
+            "-A",
+            "-t",
+            "-v",
+            "ON_ERROR_STOP=1",
+        ]);
         command
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use mail::{Domain, Mailbox, QueueId};
 use net::random_u32;
-use store::{Lease, Claimed, ClaimedRecipient, Flow, NewMessage, RecipientKey};
+use store::{Claimed, ClaimedRecipient, Flow, Lease, NewMessage, RecipientKey};
 
 use crate::deliver::connect::{TriedHosts, connect};
 use crate::deliver::outbound::Outbound;

@@ -34,8 +34,12 @@ impl Reservation {
                 None => {
                     // The message's octets are returned with its first job.
                     let held_bytes = if jobs.is_empty() { self.room.content_bytes } else { 0 };
-                    let claimed =
-                        Claimed { message: new.message.clone(), content: Some(new.content.clone()), recipients: vec![recipient.clone()], lease: Lease::default() };
+                    let claimed = Claimed {
+                        message: new.message.clone(),
+                        content: Some(new.content.clone()),
+                        recipients: vec![recipient.clone()],
+                        lease: Lease::default(),
+                    };
                     jobs.push(Job::new(claimed, domain.clone(), held_bytes));
                 }
             }

@@ -12,7 +12,7 @@ use mail::{Body, EnhancedCode, Mailbox, Notify, OriginalRecipient, QueueId, Ret,
 use serde::{Deserialize, Serialize};
 
 use crate::content::{Content, LocalFile};
-use crate::message::{Lease, Disposition, FailedDelivery, Flow, Message, NewMessage, NewRecipient, RecipientKey, Settlement, TlsWish};
+use crate::message::{Disposition, FailedDelivery, Flow, Lease, Message, NewMessage, NewRecipient, RecipientKey, Settlement, TlsWish};
 
 /// A change that the journal holds. `lease_ms` is the end of the claims of claimed messages.
 #[derive(Debug, Clone)]

@@ -22,13 +22,8 @@ const CLAIM: &str = "WITH due AS (SELECT message_id, n, next_attempt_ms AS due_m
 
 /// Returns what claims recipients of a lane.
 pub(super) fn claim_step(lane: &Domain, now_ms: i64, lease_ms: i64, limit: u32, stay: i64) -> Step<'static> {
-    let values: Vec<Box<dyn ToSql + Sync + Send>> = vec![
-        Box::new(lane.as_str().to_owned()),
-        Box::new(now_ms),
-        Box::new(lease_ms),
-        Box::new(i64::from(limit)),
-        Box::new(stay),
-    ];
+    let values: Vec<Box<dyn ToSql + Sync + Send>> =
+        vec![Box::new(lane.as_str().to_owned()), Box::new(now_ms), Box::new(lease_ms), Box::new(i64::from(limit)), Box::new(stay)];
     Step::Prepared { sql: CLAIM, values }
 }
 

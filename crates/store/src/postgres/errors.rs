@@ -7,10 +7,15 @@ use tokio_postgres::error::SqlState;
 
 use crate::error::StoreError;
 
+/// Why a server that answers takes no mail.
+pub(super) const READ_ONLY: &str = "the database is read-only: it is a standby, or default_transaction_read_only is on";
+
 /// Returns what an error means.
 pub(super) fn of_postgres(error: &Error) -> StoreError {
     let Some(said) = error.as_db_error() else {
-        return StoreError::Unavailable(with_sources(error));
+        let text = with_sources(error);
+        let read_only = text.contains("does not allow writes");
+        return StoreError::Unavailable(if read_only { format!("{READ_ONLY} ({text})") } else { text });
     };
     let text = match said.detail() {
         Some(detail) => format!("{} ({detail})", said.message()),

@@ -20,8 +20,8 @@ mod tls;
 mod watch;
 mod writer;
 
-pub use open::PostgresSettings;
 pub(crate) use open::Cluster;
+pub use open::PostgresSettings;
 
 /// A connection to an empty database, for tests of the tables.
 #[cfg(test)]

@@ -31,7 +31,9 @@ pub(super) fn tell(session: &Session, news: &str) -> Result<(), StoreError> {
 pub(super) fn change(session: &Session, change: &ClusterChange) -> Result<u64, StoreError> {
     match change {
         ClusterChange::TakeDuty { duty, lease_ms } => take_duty(session, *duty, *lease_ms),
-        ClusterChange::SetState { name, state } => session.change("UPDATE node SET state = ? WHERE name = ?", values![state.as_str(), name]),
+        ClusterChange::SetState { name, state } => {
+            session.change("UPDATE node SET state = ? WHERE name = ?", values![state.as_str(), name])
+        }
         ClusterChange::RemoveNode { name } => session.change("DELETE FROM node WHERE name = ?", values![name]),
         ClusterChange::SweepPieces => session.change(SWEEP, &[]),
         ClusterChange::PutShared { name, value, now_ms } => {

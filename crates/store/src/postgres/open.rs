@@ -2,12 +2,12 @@
 //!
 //! Invariant: the data directory of a node is locked as with SQLite; its copies of large contents do not outlive the process.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
-use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use mail::QueueId;
@@ -166,8 +166,15 @@ impl Store {
             copies: AtomicU64::new(0),
         };
         let batches = Arc::new(Batches::default());
-        let writer =
-            PgWriter { server: server.clone(), net, stay: stay.clone(), session: None, batches: batches.clone(), refused: None, lock: directory.lock };
+        let writer = PgWriter {
+            server: server.clone(),
+            net,
+            stay: stay.clone(),
+            session: None,
+            batches: batches.clone(),
+            refused: None,
+            lock: directory.lock,
+        };
         let store = start(writer, PgReader { server, net: handle, stay, session: None }, (files, batches, cluster))?;
         QueueId::start_above(store.read(tables::highest_id).await?);
         Ok(store)

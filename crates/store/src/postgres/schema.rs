@@ -35,7 +35,11 @@ pub(super) async fn migrate(client: &mut Client) -> Result<(), StoreError> {
         return Err(StoreError::Newer { found: schema(found), known: schema(newest()) });
     }
     if found > newest() {
-        tracing::warn!(schema = found, known = newest(), "a newer Waypost has migrated the database; this version works with it until it is upgraded too");
+        tracing::warn!(
+            schema = found,
+            known = newest(),
+            "a newer Waypost has migrated the database; this version works with it until it is upgraded too"
+        );
     }
     for (number, sql) in (1_i64..).zip(MIGRATIONS).filter(|(number, _)| *number > found) {
         transaction.batch_execute(sql).await.map_err(|error| of_postgres(&error))?;

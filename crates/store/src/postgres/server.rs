@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use tokio_postgres::{AsyncMessage, Client, Config, NoTls};
 
-use super::errors::of_postgres;
+use super::errors::{READ_ONLY, of_postgres};
 use super::tls::{MakeTls, Verified};
 use crate::error::StoreError;
 
@@ -133,7 +133,7 @@ impl Server {
         let row = client.query_one(DURABLE, &[]).await.map_err(|error| of_postgres(&error))?;
         let setting = |index: usize| row.try_get::<_, String>(index).unwrap_or_default();
         if setting(2) == "on" {
-            return Err(StoreError::Unavailable("the database is read-only: it is a standby, or default_transaction_read_only is on".into()));
+            return Err(StoreError::Unavailable(READ_ONLY.into()));
         }
         for (name, value) in [("synchronous_commit", setting(0)), ("fsync", setting(1))] {
             if value == "off" && !self.accept_loss {
@@ -181,14 +181,19 @@ mod tests {
     use super::*;
 
     fn parsed(url: &str) -> Result<(SslMode, bool), String> {
-        Server::parse(url, None, false).map(|server| (server.config.get_ssl_mode(), server.tls.is_some())).map_err(|error| error.to_string())
+        Server::parse(url, None, false)
+            .map(|server| (server.config.get_ssl_mode(), server.tls.is_some()))
+            .map_err(|error| error.to_string())
     }
 
     #[test]
     fn addresses_are_read_as_libpq_reads_them() {
         assert_eq!(parsed("postgres://a@h/db"), Ok((SslMode::Prefer, true)));
         assert_eq!(parsed("postgres://a@h/db?sslmode=disable"), Ok((SslMode::Disable, false)));
-        assert_eq!(parsed("postgres://a@h1:5432,h2:5433/db?sslmode=verify-full&target_session_attrs=read-write"), Ok((SslMode::Require, true)));
+        assert_eq!(
+            parsed("postgres://a@h1:5432,h2:5433/db?sslmode=verify-full&target_session_attrs=read-write"),
+            Ok((SslMode::Require, true))
+        );
         assert!(parsed("postgres://a@h/db?sslmode=allow").unwrap_err().contains("sslmode=allow"));
         assert!(parsed("postgres://a@h/db?sslmode=verify-ca&sslrootcert=/nonexistent").unwrap_err().contains("/nonexistent"));
         assert!(parsed("nonsense").is_err());

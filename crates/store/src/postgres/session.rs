@@ -45,7 +45,10 @@ pub(super) struct Session {
 pub(super) enum Step<'a> {
     /// One without parameters: BEGIN, COMMIT.
     Plain(&'static str),
-    Prepared { sql: &'static str, values: Vec<Box<dyn ToSql + Sync + Send + 'a>> },
+    Prepared {
+        sql: &'static str,
+        values: Vec<Box<dyn ToSql + Sync + Send + 'a>>,
+    },
 }
 
 type Answer<'a> = Pin<Box<dyn Future<Output = Result<Vec<Row>, Error>> + 'a>>;
@@ -139,7 +142,8 @@ impl Session {
             .map(|(step, statement)| -> Answer<'_> {
                 match (step, statement) {
                     (Step::Prepared { values, .. }, Some(statement)) => Box::pin(async move {
-                        let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| -> &(dyn ToSql + Sync) { value.as_ref() }).collect();
+                        let values: Vec<&(dyn ToSql + Sync)> =
+                            values.iter().map(|value| -> &(dyn ToSql + Sync) { value.as_ref() }).collect();
                         self.client.query(statement, &values).await
                     }),
                     (Step::Plain(sql), _) => Box::pin(async move { self.client.batch_execute(sql).await.map(|()| Vec::new()) }),

@@ -62,7 +62,9 @@ impl Sql for Session {
         if is_ours {
             tables::settle_rest(self, settlement, lease_ms)?;
         } else {
-            tracing::warn!("the outcome of a delivery came after its claim had ended, or twice; its DSN is left to the node that has the claim");
+            tracing::warn!(
+                "the outcome of a delivery came after its claim had ended, or twice; its DSN is left to the node that has the claim"
+            );
         }
         Ok(Vec::new())
     }

@@ -55,7 +55,8 @@ pub(super) async fn register(client: &mut Client, own: &Registration, stay: &Sta
     // Two nodes that register at the same time would take the same number.
     answered(transaction.batch_execute("LOCK TABLE node IN EXCLUSIVE MODE")).await?;
     let nodes =
-        answered(transaction.query("SELECT name, number, instance, lease_until > clock_timestamp(), state FROM node ORDER BY number", &[])).await?;
+        answered(transaction.query("SELECT name, number, instance, lease_until > clock_timestamp(), state FROM node ORDER BY number", &[]))
+            .await?;
     let (mut free, mut known) = (0_i64, None);
     for node in &nodes {
         let read = || -> Result<_, tokio_postgres::Error> {
@@ -77,13 +78,15 @@ pub(super) async fn register(client: &mut Client, own: &Registration, stay: &Sta
         }
     }
     let (number, state) = known.unwrap_or((free, NodeState::Serving.as_str().to_owned()));
-    let small = u8::try_from(number)
-        .map_err(|_| StoreError::Settings("the database has 256 nodes, which is the maximum; remove some (`waypost node remove NAME`)".into()))?;
+    let small = u8::try_from(number).map_err(|_| {
+        StoreError::Settings("the database has 256 nodes, which is the maximum; remove some (`waypost node remove NAME`)".into())
+    })?;
     let sql = "INSERT INTO node (name, number, instance, stay, started, seen, lease_until, version, schema) \
                VALUES ($1, $2, $3, nextval('node_stay'), clock_timestamp(), clock_timestamp(), clock_timestamp() + CAST($4 AS bigint) * interval '1 second', $5, $6) \
                ON CONFLICT (name) DO UPDATE SET instance = excluded.instance, stay = excluded.stay, started = excluded.started, seen = excluded.seen, \
                lease_until = excluded.lease_until, version = excluded.version, schema = excluded.schema RETURNING stay";
-    let values: [&(dyn tokio_postgres::types::ToSql + Sync); 6] = [&stay.name(), &number, &own.instance, &LEASE_S, &own.version, &own.schema];
+    let values: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
+        [&stay.name(), &number, &own.instance, &LEASE_S, &own.version, &own.schema];
     let row = answered(transaction.query_one(sql, &values)).await?;
     let begun: i64 = row.try_get(0).map_err(|error| of_postgres(&error))?;
     answered(transaction.commit()).await?;
@@ -149,7 +152,9 @@ impl Watch<'_> {
             }
             None => {
                 register(&mut self.opened.client, self.own, self.stay).await?;
-                tracing::warn!("this node's lease had ended: what it had claimed may be delivered by others, and is not delivered by this node");
+                tracing::warn!(
+                    "this node's lease had ended: what it had claimed may be delivered by others, and is not delivered by this node"
+                );
             }
         }
         let free = format!(
@@ -160,7 +165,10 @@ impl Watch<'_> {
         let freed = answered(self.opened.client.execute(&free, &[])).await?;
         if freed > 0 {
             tracing::warn!(recipients = freed, "a node is gone or has lost its lease: what it had claimed is due again");
-            answered(self.opened.client.batch_execute("UPDATE news SET n = n + 1 WHERE name = 'work'; SELECT pg_notify('waypost', 'work')")).await?;
+            answered(
+                self.opened.client.batch_execute("UPDATE news SET n = n + 1 WHERE name = 'work'; SELECT pg_notify('waypost', 'work')"),
+            )
+            .await?;
         }
         Ok(())
     }

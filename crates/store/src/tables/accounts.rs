@@ -151,8 +151,7 @@ fn exists(db: &dyn Sql, login: &Mailbox) -> Result<(), StoreError> {
 
 fn put_password(db: &dyn Sql, login: &Mailbox, password: &Password) -> Result<(), StoreError> {
     exists(db, login)?;
-    let sql =
-        "INSERT INTO password (login, name, verifier, scram_sha256, scram_sha1, sealed, made_ms) VALUES (?, ?, ?, ?, ?, ?, ?) \
+    let sql = "INSERT INTO password (login, name, verifier, scram_sha256, scram_sha1, sealed, made_ms) VALUES (?, ?, ?, ?, ?, ?, ?) \
          ON CONFLICT (login, name) DO UPDATE SET verifier = excluded.verifier, scram_sha256 = excluded.scram_sha256, \
          scram_sha1 = excluded.scram_sha1, sealed = excluded.sealed, made_ms = excluded.made_ms";
     let p = password;
@@ -175,11 +174,7 @@ fn add_certificate(db: &dyn Sql, login: &Mailbox, certificate: &ClientCertificat
 }
 
 /// Reads rows of a table of accounts, by login.
-fn by_login<T>(
-    db: &dyn Sql,
-    sql: &str,
-    read: impl Fn(&dyn Row) -> Result<T, StoreError>,
-) -> Result<HashMap<String, Vec<T>>, StoreError> {
+fn by_login<T>(db: &dyn Sql, sql: &str, read: impl Fn(&dyn Row) -> Result<T, StoreError>) -> Result<HashMap<String, Vec<T>>, StoreError> {
     let mut found: HashMap<String, Vec<T>> = HashMap::new();
     db.query(sql, &[], &mut |row| {
         found.entry(row.get("login")?).or_default().push(read(row)?);

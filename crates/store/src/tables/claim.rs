@@ -176,7 +176,8 @@ pub(crate) fn read_message(id: QueueId, row: &dyn Row) -> Result<Message, String
 pub(crate) fn release_claims(db: &dyn Sql, now_ms: i64) -> Result<u64, StoreError> {
     set_aside_lanes(db)?;
     let is_abandoned = db.is_abandoned();
-    let sql = format!("UPDATE recipient SET state = {}, next_attempt_ms = ? WHERE {IS_CLAIMED} AND {is_abandoned}", RecipientState::Waiting);
+    let sql =
+        format!("UPDATE recipient SET state = {}, next_attempt_ms = ? WHERE {IS_CLAIMED} AND {is_abandoned}", RecipientState::Waiting);
     Ok(db.execute(&sql, values![now_ms])? as u64)
 }
 

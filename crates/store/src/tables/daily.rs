@@ -25,7 +25,10 @@ pub(crate) fn change_daily(db: &dyn Sql, change: &DailyChange) -> Result<(), Sto
         DailyChange::Done { due, messages, more, now_ms } => done(db, due, messages, more, *now_ms)?,
         DailyChange::Later { due, next_ms } => {
             let DailyPeriod { kind, begin_s, end_s, domain } = &due.period;
-            db.execute("UPDATE daily_report SET next_ms = ? WHERE kind = ? AND begin_s = ? AND end_s = ? AND domain = ? AND target = ?", values![next_ms, kind.as_str(), begin_s, end_s, domain, due.target])?;
+            db.execute(
+                "UPDATE daily_report SET next_ms = ? WHERE kind = ? AND begin_s = ? AND end_s = ? AND domain = ? AND target = ?",
+                values![next_ms, kind.as_str(), begin_s, end_s, domain, due.target],
+            )?;
         }
     }
     Ok(())
@@ -44,7 +47,14 @@ fn plan(db: &dyn Sql, kind: DailyKind, ended_s: i64, (now_ms, spread_ms): (i64, 
     let lists: Vec<_> = ended
         .iter()
         .map(|(begin_s, end_s, domain, next_ms)| {
-            vec![kind.as_str().to_value(), begin_s.to_value(), end_s.to_value(), domain.to_value(), next_ms.to_value(), give_up_ms.to_value()]
+            vec![
+                kind.as_str().to_value(),
+                begin_s.to_value(),
+                end_s.to_value(),
+                domain.to_value(),
+                next_ms.to_value(),
+                give_up_ms.to_value(),
+            ]
         })
         .collect();
     db.execute_each(
@@ -153,7 +163,8 @@ fn done(db: &dyn Sql, due: &DailyReportDue, messages: &[NewMessage], more: &[Str
 
 /// Returns the reports of a kind that are due, the longest due first.
 pub(crate) fn daily_reports_due(db: &dyn Sql, kind: DailyKind, now_ms: i64, limit: u32) -> Result<Vec<DailyReportDue>, StoreError> {
-    let sql = "SELECT begin_s, end_s, domain, target, give_up_ms FROM daily_report WHERE kind = ? AND next_ms <= ? ORDER BY next_ms LIMIT ?";
+    let sql =
+        "SELECT begin_s, end_s, domain, target, give_up_ms FROM daily_report WHERE kind = ? AND next_ms <= ? ORDER BY next_ms LIMIT ?";
     db.rows(sql, values![kind.as_str(), now_ms, limit], |row| {
         let period = DailyPeriod { kind, begin_s: row.get("begin_s")?, end_s: row.get("end_s")?, domain: row.get("domain")? };
         Ok(DailyReportDue { period, target: row.get("target")?, give_up_ms: row.get("give_up_ms")? })
@@ -175,8 +186,8 @@ pub(crate) fn daily_counts(db: &dyn Sql, period: &DailyPeriod) -> Result<Vec<Dai
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::test_engines::each_engine;
     use crate::daily::DailyResult;
+    use crate::test_engines::each_engine;
 
     fn period(domain: &str, begin_s: i64) -> DailyPeriod {
         DailyPeriod { kind: DailyKind::Tls, begin_s, end_s: begin_s + 10, domain: domain.into() }
@@ -205,70 +216,70 @@ mod tests {
     #[test]
     fn results_are_reported_once_and_after_their_end() {
         each_engine(|db| {
-        count_daily(db, &[row("a", 0, ""), row("a", 0, "x"), row("a", 0, ""), row("a", 10, "")]).unwrap();
-        plan(db, 9);
-        assert!(daily_reports_due(db, DailyKind::Tls, i64::MAX, 10).unwrap().is_empty());
-        plan(db, 10);
-        plan(db, 11);
-        assert!(daily_reports_due(db, DailyKind::Tls, 9999, 10).unwrap().is_empty());
-        let due = daily_reports_due(db, DailyKind::Tls, 15_000, 10).unwrap();
-        let [one] = &due[..] else { panic!("{due:?}") };
-        assert_eq!((one.period.clone(), one.target.as_str(), one.give_up_ms), (period("a", 0), "", 10_000 + 5000 + GIVE_UP_MS));
-        let counts = daily_counts(db, &one.period).unwrap();
-        assert_eq!(counts.iter().map(|c| (host(c), c.times)).collect::<Vec<_>>(), [("", 4), ("x", 2)]);
-        let done = |due: &DailyReportDue, more: &[&str]| {
-            let more = more.iter().map(ToString::to_string).collect();
-            change_daily(db, &DailyChange::Done { due: due.clone(), messages: vec![], more, now_ms: 1 })
-        };
-        done(one, &["https://b/"]).unwrap();
-        assert!(matches!(done(one, &[]), Err(StoreError::NotFound(_))), "not twice");
-        plan(db, 12);
-        let due = daily_reports_due(db, DailyKind::Tls, 1, 10).unwrap();
-        assert_eq!(due.len(), 1);
-        change_daily(db, &DailyChange::Later { due: due[0].clone(), next_ms: 50 }).unwrap();
-        assert!(
-            daily_reports_due(db, DailyKind::Tls, 49, 10).unwrap().is_empty()
-                && daily_reports_due(db, DailyKind::Tls, 50, 10).unwrap() == due
-        );
-        done(&due[0], &[]).unwrap();
-        assert!(daily_counts(db, &period("a", 0)).unwrap().is_empty());
-        assert_eq!(daily_counts(db, &period("a", 10)).unwrap().len(), 1);
+            count_daily(db, &[row("a", 0, ""), row("a", 0, "x"), row("a", 0, ""), row("a", 10, "")]).unwrap();
+            plan(db, 9);
+            assert!(daily_reports_due(db, DailyKind::Tls, i64::MAX, 10).unwrap().is_empty());
+            plan(db, 10);
+            plan(db, 11);
+            assert!(daily_reports_due(db, DailyKind::Tls, 9999, 10).unwrap().is_empty());
+            let due = daily_reports_due(db, DailyKind::Tls, 15_000, 10).unwrap();
+            let [one] = &due[..] else { panic!("{due:?}") };
+            assert_eq!((one.period.clone(), one.target.as_str(), one.give_up_ms), (period("a", 0), "", 10_000 + 5000 + GIVE_UP_MS));
+            let counts = daily_counts(db, &one.period).unwrap();
+            assert_eq!(counts.iter().map(|c| (host(c), c.times)).collect::<Vec<_>>(), [("", 4), ("x", 2)]);
+            let done = |due: &DailyReportDue, more: &[&str]| {
+                let more = more.iter().map(ToString::to_string).collect();
+                change_daily(db, &DailyChange::Done { due: due.clone(), messages: vec![], more, now_ms: 1 })
+            };
+            done(one, &["https://b/"]).unwrap();
+            assert!(matches!(done(one, &[]), Err(StoreError::NotFound(_))), "not twice");
+            plan(db, 12);
+            let due = daily_reports_due(db, DailyKind::Tls, 1, 10).unwrap();
+            assert_eq!(due.len(), 1);
+            change_daily(db, &DailyChange::Later { due: due[0].clone(), next_ms: 50 }).unwrap();
+            assert!(
+                daily_reports_due(db, DailyKind::Tls, 49, 10).unwrap().is_empty()
+                    && daily_reports_due(db, DailyKind::Tls, 50, 10).unwrap() == due
+            );
+            done(&due[0], &[]).unwrap();
+            assert!(daily_counts(db, &period("a", 0)).unwrap().is_empty());
+            assert_eq!(daily_counts(db, &period("a", 10)).unwrap().len(), 1);
         });
     }
 
     #[test]
     fn old_results_are_removed_and_rows_of_a_domain_are_bounded() {
         each_engine(|db| {
-        let many: Vec<DailyRow> = (0..500).map(|n| row("a", 0, &n.to_string())).chain([row("b", 0, "")]).collect();
-        count_daily(db, &many).unwrap();
-        assert_eq!(daily_counts(db, &period("a", 0)).unwrap().len(), 200);
-        assert_eq!(daily_counts(db, &period("b", 0)).unwrap().len(), 1);
-        plan(db, 1009);
-        assert_eq!(daily_reports_due(db, DailyKind::Tls, i64::MAX, 10).unwrap().len(), 2);
-        plan(db, 1010);
-        assert!(
-            daily_reports_due(db, DailyKind::Tls, i64::MAX, 10).unwrap().is_empty()
-                && daily_counts(db, &period("b", 0)).unwrap().is_empty()
-        );
+            let many: Vec<DailyRow> = (0..500).map(|n| row("a", 0, &n.to_string())).chain([row("b", 0, "")]).collect();
+            count_daily(db, &many).unwrap();
+            assert_eq!(daily_counts(db, &period("a", 0)).unwrap().len(), 200);
+            assert_eq!(daily_counts(db, &period("b", 0)).unwrap().len(), 1);
+            plan(db, 1009);
+            assert_eq!(daily_reports_due(db, DailyKind::Tls, i64::MAX, 10).unwrap().len(), 2);
+            plan(db, 1010);
+            assert!(
+                daily_reports_due(db, DailyKind::Tls, i64::MAX, 10).unwrap().is_empty()
+                    && daily_counts(db, &period("b", 0)).unwrap().is_empty()
+            );
         });
     }
 
     #[test]
     fn kinds_are_counted_apart_and_domains_are_bounded() {
         each_engine(|db| {
-        let of = |domain: String| {
-            let period = DailyPeriod { kind: DailyKind::Dmarc, ..period(&domain, 0) };
-            DailyRow { period, ..row("", 0, "x") }
-        };
-        let many: Vec<DailyRow> = (0..10_000).map(|n| of(format!("d{n}"))).chain([row("d1", 0, "")]).collect();
-        assert_eq!(count_daily(db, &many).unwrap(), 10_000, "two of each of five thousand");
-        assert_eq!(count_daily(db, &[of("d1".into()), of("new".into())]).unwrap(), 2);
-        plan(db, 20);
-        let due = daily_reports_due(db, DailyKind::Tls, i64::MAX, 10).unwrap();
-        assert!(due.len() == 1 && daily_reports_due(db, DailyKind::Dmarc, i64::MAX, 10).unwrap().is_empty());
-        change_daily(db, &DailyChange::Done { due: due[0].clone(), messages: vec![], more: vec![], now_ms: 1 }).unwrap();
-        let left = "SELECT CAST(sum(times) AS bigint) FROM daily_result WHERE kind = 'dmarc' AND domain = 'd1'";
-        assert_eq!(db.one::<i64>(left, &[]).unwrap(), 4);
+            let of = |domain: String| {
+                let period = DailyPeriod { kind: DailyKind::Dmarc, ..period(&domain, 0) };
+                DailyRow { period, ..row("", 0, "x") }
+            };
+            let many: Vec<DailyRow> = (0..10_000).map(|n| of(format!("d{n}"))).chain([row("d1", 0, "")]).collect();
+            assert_eq!(count_daily(db, &many).unwrap(), 10_000, "two of each of five thousand");
+            assert_eq!(count_daily(db, &[of("d1".into()), of("new".into())]).unwrap(), 2);
+            plan(db, 20);
+            let due = daily_reports_due(db, DailyKind::Tls, i64::MAX, 10).unwrap();
+            assert!(due.len() == 1 && daily_reports_due(db, DailyKind::Dmarc, i64::MAX, 10).unwrap().is_empty());
+            change_daily(db, &DailyChange::Done { due: due[0].clone(), messages: vec![], more: vec![], now_ms: 1 }).unwrap();
+            let left = "SELECT CAST(sum(times) AS bigint) FROM daily_result WHERE kind = 'dmarc' AND domain = 'd1'";
+            assert_eq!(db.one::<i64>(left, &[]).unwrap(), 4);
         });
     }
 }

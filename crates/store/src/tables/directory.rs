@@ -61,7 +61,10 @@ pub(crate) fn change_directory(db: &dyn Sql, change: &DirectoryChange) -> Result
     let missing = |what: String| StoreError::NotFound(format!("there is no {what}"));
     let exists = |what: String| StoreError::Exists(format!("there is already {what}"));
     let (rows, error) = match change {
-        C::AddDomain(d) => (db.execute("INSERT INTO domain (name) VALUES (?) ON CONFLICT DO NOTHING", values![d.as_str()])?, exists(format!("a domain {d}"))),
+        C::AddDomain(d) => (
+            db.execute("INSERT INTO domain (name) VALUES (?) ON CONFLICT DO NOTHING", values![d.as_str()])?,
+            exists(format!("a domain {d}")),
+        ),
         C::RemoveDomain(d) => (db.execute("DELETE FROM domain WHERE name = ?", values![d.as_str()])?, missing(format!("domain {d}"))),
         C::AddAlias { alias, replace } => {
             let sql = if *replace {
@@ -81,10 +84,8 @@ pub(crate) fn change_directory(db: &dyn Sql, change: &DirectoryChange) -> Result
         C::AddKey(k) => {
             let sql = "INSERT INTO dkim_key (domain, selector, key_type, private, public, state, since_ms) VALUES (?, ?, ?, ?, ?, ?, ?) \
                        ON CONFLICT DO NOTHING";
-            let rows = db.execute(
-                sql,
-                values![k.domain.as_str(), k.selector, k.key_type, k.private, k.public, k.state.as_str(), k.since_ms],
-            )?;
+            let rows =
+                db.execute(sql, values![k.domain.as_str(), k.selector, k.key_type, k.private, k.public, k.state.as_str(), k.since_ms])?;
             (rows, exists(format!("a key {}", k.record_name())))
         }
         C::SetKeyState { domain, selector, state, now_ms } => {
@@ -142,9 +143,7 @@ fn load_alias_options(db: &dyn Sql) -> Result<BTreeMap<String, AliasOptions>, St
 
 /// Reads the directory without its aliases.
 pub(crate) fn load_directory_beside_aliases(db: &dyn Sql, delimiters: &str) -> Result<Contents, StoreError> {
-    let domain = |row: &dyn Row| {
-        Ok(HostedDomain { name: parsed("domain", &row.get::<String>("name")?)?, enabled: row.get("enabled")? })
-    };
+    let domain = |row: &dyn Row| Ok(HostedDomain { name: parsed("domain", &row.get::<String>("name")?)?, enabled: row.get("enabled")? });
     Ok(Contents {
         domains: db.rows("SELECT name, enabled FROM domain ORDER BY name", &[], domain)?,
         aliases: Aliases::default(),

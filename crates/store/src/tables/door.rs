@@ -2,7 +2,6 @@
 //!
 //! Invariant: a link and a code are used up by the statement that finds them.
 
-
 use crate::door::{DoorChange, LinkPurpose, OneTimeLink, PageSession, Passkey, SecondStep, TokenHash};
 use crate::engine::{Row, Sql, values};
 use crate::error::StoreError;
@@ -154,86 +153,87 @@ mod tests {
     #[test]
     fn a_link_works_once() {
         each_engine(|db| {
-        let link = |n: u8, until_ms| OneTimeLink { token: [n; 32], login: "me@x.test".into(), purpose: LinkPurpose::Invitation, until_ms };
-        change_door(db, &DoorChange::PutLink(link(1, 10), 0)).unwrap();
-        change_door(db, &DoorChange::PutLink(link(2, 99), 11)).unwrap();
-        assert_eq!(one_time_link(db, &[1; 32]).unwrap(), None, "one that has ended is removed");
-        assert_eq!(one_time_link(db, &[2; 32]).unwrap(), Some(link(2, 99)));
-        change_door(db, &DoorChange::TakeLink([2; 32])).unwrap();
-        assert!(matches!(change_door(db, &DoorChange::TakeLink([2; 32])), Err(StoreError::NotFound(_))));
+            let link =
+                |n: u8, until_ms| OneTimeLink { token: [n; 32], login: "me@x.test".into(), purpose: LinkPurpose::Invitation, until_ms };
+            change_door(db, &DoorChange::PutLink(link(1, 10), 0)).unwrap();
+            change_door(db, &DoorChange::PutLink(link(2, 99), 11)).unwrap();
+            assert_eq!(one_time_link(db, &[1; 32]).unwrap(), None, "one that has ended is removed");
+            assert_eq!(one_time_link(db, &[2; 32]).unwrap(), Some(link(2, 99)));
+            change_door(db, &DoorChange::TakeLink([2; 32])).unwrap();
+            assert!(matches!(change_door(db, &DoorChange::TakeLink([2; 32])), Err(StoreError::NotFound(_))));
         });
     }
 
     #[test]
     fn codes_work_once() {
         each_engine(|db| {
-        let login = || "me@x.test".to_owned();
-        let step = SecondStep { login: login(), sealed: vec![7], recovery: vec![[1; 32], [2; 32]], last_step: 5, made_ms: 1 };
-        change_door(db, &DoorChange::PutSecondStep(step.clone())).unwrap();
-        assert_eq!(second_step(db, "me@x.test").unwrap(), Some(step));
-        for (step, is_new) in [(5, false), (4, false), (6, true), (6, false)] {
-            assert_eq!(change_door(db, &DoorChange::UseCode { login: login(), step }).is_ok(), is_new, "{step}");
-        }
-        let used = DoorChange::UseRecovery { login: login(), from: vec![[1; 32], [2; 32]], left: vec![[2; 32]] };
-        change_door(db, &used).unwrap();
-        assert!(matches!(change_door(db, &used), Err(StoreError::Conflict(_))));
-        assert_eq!(second_step(db, "me@x.test").unwrap().unwrap().recovery, [[2; 32]]);
-        change_door(db, &DoorChange::RemoveSecondStep(login())).unwrap();
-        assert_eq!(second_step(db, "me@x.test").unwrap(), None);
+            let login = || "me@x.test".to_owned();
+            let step = SecondStep { login: login(), sealed: vec![7], recovery: vec![[1; 32], [2; 32]], last_step: 5, made_ms: 1 };
+            change_door(db, &DoorChange::PutSecondStep(step.clone())).unwrap();
+            assert_eq!(second_step(db, "me@x.test").unwrap(), Some(step));
+            for (step, is_new) in [(5, false), (4, false), (6, true), (6, false)] {
+                assert_eq!(change_door(db, &DoorChange::UseCode { login: login(), step }).is_ok(), is_new, "{step}");
+            }
+            let used = DoorChange::UseRecovery { login: login(), from: vec![[1; 32], [2; 32]], left: vec![[2; 32]] };
+            change_door(db, &used).unwrap();
+            assert!(matches!(change_door(db, &used), Err(StoreError::Conflict(_))));
+            assert_eq!(second_step(db, "me@x.test").unwrap().unwrap().recovery, [[2; 32]]);
+            change_door(db, &DoorChange::RemoveSecondStep(login())).unwrap();
+            assert_eq!(second_step(db, "me@x.test").unwrap(), None);
         });
     }
 
     #[test]
     fn the_counter_of_a_passkey_goes_on() {
         each_engine(|db| {
-        let passkey_with = |id: u8, counter| Passkey {
-            id: vec![id; 16],
-            login: "me@x.test".into(),
-            name: "phone".into(),
-            algorithm: -7,
-            public_key: vec![1],
-            counter,
-            made_ms: i64::from(id),
-            used_ms: None,
-        };
-        for one in [passkey_with(2, 0), passkey_with(1, 5)] {
-            change_door(db, &DoorChange::PutPasskey(one.clone())).unwrap();
-            assert!(matches!(change_door(db, &DoorChange::PutPasskey(one)), Err(StoreError::Conflict(_))));
-        }
-        assert_eq!(passkeys(db, "me@x.test").unwrap(), [passkey_with(1, 5), passkey_with(2, 0)]);
-        for (id, counter, is_right) in
-            [(1, 5, false), (1, 4, false), (1, 0, false), (1, 6, true), (2, 0, true), (2, 1, true), (2, 0, false)]
-        {
-            let used = DoorChange::UsePasskey { id: vec![id; 16], counter, used_ms: 9 };
-            assert_eq!(change_door(db, &used).is_ok(), is_right, "{id} {counter}");
-        }
-        assert_eq!(passkey(db, &[1; 16]).unwrap(), Some(Passkey { used_ms: Some(9), ..passkey_with(1, 6) }));
-        change_door(db, &DoorChange::RemovePasskey { login: "you@x.test".into(), id: vec![1; 16] }).unwrap();
-        assert_eq!(passkeys(db, "me@x.test").unwrap().len(), 2, "of another account");
-        change_door(db, &DoorChange::RemovePasskey { login: "me@x.test".into(), id: vec![1; 16] }).unwrap();
-        assert_eq!(passkey(db, &[1; 16]).unwrap(), None);
-        change_door(db, &DoorChange::RemoveSecondStep("me@x.test".into())).unwrap();
-        assert!(passkeys(db, "me@x.test").unwrap().is_empty());
+            let passkey_with = |id: u8, counter| Passkey {
+                id: vec![id; 16],
+                login: "me@x.test".into(),
+                name: "phone".into(),
+                algorithm: -7,
+                public_key: vec![1],
+                counter,
+                made_ms: i64::from(id),
+                used_ms: None,
+            };
+            for one in [passkey_with(2, 0), passkey_with(1, 5)] {
+                change_door(db, &DoorChange::PutPasskey(one.clone())).unwrap();
+                assert!(matches!(change_door(db, &DoorChange::PutPasskey(one)), Err(StoreError::Conflict(_))));
+            }
+            assert_eq!(passkeys(db, "me@x.test").unwrap(), [passkey_with(1, 5), passkey_with(2, 0)]);
+            for (id, counter, is_right) in
+                [(1, 5, false), (1, 4, false), (1, 0, false), (1, 6, true), (2, 0, true), (2, 1, true), (2, 0, false)]
+            {
+                let used = DoorChange::UsePasskey { id: vec![id; 16], counter, used_ms: 9 };
+                assert_eq!(change_door(db, &used).is_ok(), is_right, "{id} {counter}");
+            }
+            assert_eq!(passkey(db, &[1; 16]).unwrap(), Some(Passkey { used_ms: Some(9), ..passkey_with(1, 6) }));
+            change_door(db, &DoorChange::RemovePasskey { login: "you@x.test".into(), id: vec![1; 16] }).unwrap();
+            assert_eq!(passkeys(db, "me@x.test").unwrap().len(), 2, "of another account");
+            change_door(db, &DoorChange::RemovePasskey { login: "me@x.test".into(), id: vec![1; 16] }).unwrap();
+            assert_eq!(passkey(db, &[1; 16]).unwrap(), None);
+            change_door(db, &DoorChange::RemoveSecondStep("me@x.test".into())).unwrap();
+            assert!(passkeys(db, "me@x.test").unwrap().is_empty());
         });
     }
 
     #[test]
     fn sessions_are_kept_touched_and_ended() {
         each_engine(|db| {
-        let session = PageSession {
-            id: [1; 32],
-            login: "me@x.test".into(),
-            verifiers: vec![[3; 32], [4; 32]],
-            begun_ms: 1,
-            used_ms: 1,
-            client: "192.0.2.1".into(),
-            browser: "Firefox".into(),
-        };
-        change_door(db, &DoorChange::PutSession(session.clone())).unwrap();
-        change_door(db, &DoorChange::TouchSessions(vec![([1; 32], 9), ([2; 32], 9)])).unwrap();
-        assert_eq!(page_sessions(db).unwrap(), [PageSession { used_ms: 9, ..session }]);
-        change_door(db, &DoorChange::EndSessions(vec![[1; 32], [2; 32]])).unwrap();
-        assert!(page_sessions(db).unwrap().is_empty());
+            let session = PageSession {
+                id: [1; 32],
+                login: "me@x.test".into(),
+                verifiers: vec![[3; 32], [4; 32]],
+                begun_ms: 1,
+                used_ms: 1,
+                client: "192.0.2.1".into(),
+                browser: "Firefox".into(),
+            };
+            change_door(db, &DoorChange::PutSession(session.clone())).unwrap();
+            change_door(db, &DoorChange::TouchSessions(vec![([1; 32], 9), ([2; 32], 9)])).unwrap();
+            assert_eq!(page_sessions(db).unwrap(), [PageSession { used_ms: 9, ..session }]);
+            change_door(db, &DoorChange::EndSessions(vec![[1; 32], [2; 32]])).unwrap();
+            assert!(page_sessions(db).unwrap().is_empty());
         });
     }
 }

@@ -63,9 +63,8 @@ pub(crate) fn list(db: &dyn Sql, filter: &ListFilter) -> Result<ListStep, StoreE
         return Ok(ListStep { messages, behind: None });
     }
     let last_of_step = format!("SELECT max(id), count(*) FROM ({ids}) AS step");
-    let (last, looked) = db
-        .row(&last_of_step, values![after, step], |row| Ok((row.get::<Option<i64>>(0)?, row.get::<i64>(1)?)))?
-        .unwrap_or_default();
+    let (last, looked) =
+        db.row(&last_of_step, values![after, step], |row| Ok((row.get::<Option<i64>>(0)?, row.get::<i64>(1)?)))?.unwrap_or_default();
     Ok(ListStep { messages, behind: last.map(QueueId).filter(|_| looked == i64::from(step)) })
 }
 

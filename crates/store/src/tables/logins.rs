@@ -2,7 +2,6 @@
 //!
 //! Invariant: both are bounded for each account; a crash that loses the newest rows loses no mail.
 
-
 use std::collections::BTreeSet;
 
 use crate::engine::{Sql, values};
@@ -48,9 +47,7 @@ pub struct KnownRecipient {
 pub(crate) fn record_logins(db: &dyn Sql, uses: &[LoginUse]) -> Result<(), StoreError> {
     let added: Vec<_> = uses
         .iter()
-        .map(|used| {
-            values![used.login, used.password, used.network, used.address, used.mechanism, used.last_ms, used.times].to_vec()
-        })
+        .map(|used| values![used.login, used.password, used.network, used.address, used.mechanism, used.last_ms, used.times].to_vec())
         .collect();
     db.execute_each(
         "INSERT INTO login (login, password, network, address, mechanism, last_ms, times) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
@@ -104,31 +101,31 @@ mod tests {
     #[test]
     fn uses_of_a_network_add_up_and_networks_are_bounded() {
         each_engine(|db| {
-        let used = |network: String, last_ms| LoginUse {
-            login: "me@example.test".into(),
-            password: "phone".into(),
-            network,
-            address: "192.0.2.1".into(),
-            mechanism: "PLAIN".into(),
-            last_ms,
-            times: 1,
-        };
-        record_logins(db, &[used("a".into(), 1), used("a".into(), 5), used("b".into(), 3)]).unwrap();
-        let found = logins(db, Some("me@example.test"), 0).unwrap();
-        assert_eq!(found.iter().map(|f| (f.network.as_str(), f.last_ms, f.times)).collect::<Vec<_>>(), [("a", 5, 2), ("b", 3, 1)]);
-        assert!(logins(db, Some("you@example.test"), 0).unwrap().is_empty() && logins(db, None, 4).unwrap().len() == 1);
-        let many: Vec<_> = (0..400).map(|n| used(format!("n{n}"), 10 + n)).collect();
-        record_logins(db, &many).unwrap();
-        assert_eq!(logins(db, None, 0).unwrap().len(), 257);
+            let used = |network: String, last_ms| LoginUse {
+                login: "me@example.test".into(),
+                password: "phone".into(),
+                network,
+                address: "192.0.2.1".into(),
+                mechanism: "PLAIN".into(),
+                last_ms,
+                times: 1,
+            };
+            record_logins(db, &[used("a".into(), 1), used("a".into(), 5), used("b".into(), 3)]).unwrap();
+            let found = logins(db, Some("me@example.test"), 0).unwrap();
+            assert_eq!(found.iter().map(|f| (f.network.as_str(), f.last_ms, f.times)).collect::<Vec<_>>(), [("a", 5, 2), ("b", 3, 1)]);
+            assert!(logins(db, Some("you@example.test"), 0).unwrap().is_empty() && logins(db, None, 4).unwrap().len() == 1);
+            let many: Vec<_> = (0..400).map(|n| used(format!("n{n}"), 10 + n)).collect();
+            record_logins(db, &many).unwrap();
+            assert_eq!(logins(db, None, 0).unwrap().len(), 257);
         });
     }
 
     #[test]
     fn the_first_message_to_a_recipient_counts() {
         each_engine(|db| {
-        let known = |login: &str, recipient, first_ms| KnownRecipient { login: login.into(), recipient, first_ms };
-        record_recipients(db, &[known("me", 7, 1), known("me", 7, 2), known("me", -8, 3), known("you", 9, 1)]).unwrap();
-        assert_eq!(known_recipients(db, "me").unwrap(), [(-8, 3), (7, 1)]);
+            let known = |login: &str, recipient, first_ms| KnownRecipient { login: login.into(), recipient, first_ms };
+            record_recipients(db, &[known("me", 7, 1), known("me", 7, 2), known("me", -8, 3), known("you", 9, 1)]).unwrap();
+            assert_eq!(known_recipients(db, "me").unwrap(), [(-8, 3), (7, 1)]);
         });
     }
 }

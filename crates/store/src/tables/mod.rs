@@ -22,9 +22,7 @@ mod shared;
 pub use accounts::AccountChange;
 pub(crate) use api_token::{api_tokens, change_tokens};
 pub use claim::LaneDue;
-pub(crate) use claim::{
-    RetryScope, claim_each, end_of_retry_step, lanes, read_message, read_recipient, release_claims, retry, set_aside,
-};
+pub(crate) use claim::{RetryScope, claim_each, end_of_retry_step, lanes, read_message, read_recipient, release_claims, retry, set_aside};
 pub(crate) use clock_step::step_clock;
 pub(crate) use daily::{change_daily, count_daily, daily_counts, daily_reports_due};
 pub use directory::DirectoryChange;

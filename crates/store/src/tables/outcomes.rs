@@ -14,14 +14,18 @@ const FAILED_MAX: i64 = 10_000;
 
 /// Stores a failure.
 pub(crate) fn insert_failed(db: &dyn Sql, failed: &FailedDelivery) -> Result<(), StoreError> {
-    db.execute("INSERT INTO failed (message_id, at_ms, reverse_path, known_as, mailbox, status, reason) VALUES (?, ?, ?, ?, ?, ?, ?)", values![failed.message.0, failed.at_ms, failed.from, failed.to, failed.target, failed.status, failed.reason])?;
+    db.execute(
+        "INSERT INTO failed (message_id, at_ms, reverse_path, known_as, mailbox, status, reason) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        values![failed.message.0, failed.at_ms, failed.from, failed.to, failed.target, failed.status, failed.reason],
+    )?;
     db.execute("DELETE FROM failed WHERE n <= (SELECT max(n) FROM failed) - ?", values![FAILED_MAX])?;
     Ok(())
 }
 
 /// Returns the failures before this number, or all, with their numbers; the newest first.
 pub(crate) fn list_failed(db: &dyn Sql, before: Option<i64>, limit: u32) -> Result<Vec<(i64, FailedDelivery)>, StoreError> {
-    let sql = "SELECT n, message_id, at_ms, reverse_path, known_as, mailbox, status, reason FROM failed WHERE n < ? ORDER BY n DESC LIMIT ?";
+    let sql =
+        "SELECT n, message_id, at_ms, reverse_path, known_as, mailbox, status, reason FROM failed WHERE n < ? ORDER BY n DESC LIMIT ?";
     db.rows(sql, values![before.unwrap_or(i64::MAX), limit], |row| {
         let failed = FailedDelivery {
             message: QueueId(row.get("message_id")?),
@@ -94,7 +98,10 @@ pub(crate) fn expire_held(db: &dyn Sql, now_ms: i64) -> Result<(u64, Vec<QueueId
 
 /// Stores the sender of a token.
 pub(crate) fn insert_srs_sender(db: &dyn Sql, token: &str, sender: &str, now_ms: i64) -> Result<(), StoreError> {
-    db.execute("INSERT INTO srs_sender (token, sender, made_ms) VALUES (?, ?, ?) ON CONFLICT (token) DO UPDATE SET made_ms = excluded.made_ms", values![token, sender, now_ms])?;
+    db.execute(
+        "INSERT INTO srs_sender (token, sender, made_ms) VALUES (?, ?, ?) ON CONFLICT (token) DO UPDATE SET made_ms = excluded.made_ms",
+        values![token, sender, now_ms],
+    )?;
     db.execute("DELETE FROM srs_sender WHERE made_ms < ?", values![now_ms - (mail::srs::VALID_DAYS + 2) * 86_400_000])?;
     Ok(())
 }

@@ -137,10 +137,8 @@ fn keep_tls(db: &dyn Sql, new: &NewReport, report: &TlsReport) -> Result<Option<
 
 /// Stores the failures of a policy.
 fn keep_failures(db: &dyn Sql, (n, k): (i64, i64), failures: &[FailureDetails]) -> Result<(), StoreError> {
-    let texts: Vec<[String; 5]> = failures
-        .iter()
-        .map(|f| [f.result.as_str(), &f.sending_ip, &f.mx_host, &f.receiving_ip, &f.reason].map(tame))
-        .collect();
+    let texts: Vec<[String; 5]> =
+        failures.iter().map(|f| [f.result.as_str(), &f.sending_ip, &f.mx_host, &f.receiving_ip, &f.reason].map(tame)).collect();
     let lists: Vec<Vec<Value<'_>>> = (0i64..)
         .zip(failures.iter().zip(&texts))
         .map(|(place, (failure, [result, sending_ip, mx_host, receiving_ip, reason]))| {
@@ -245,8 +243,7 @@ fn tls_policies(db: &dyn Sql, n: i64) -> Result<Vec<KeptTlsPolicy>, StoreError> 
         let (successful, failed) = (unsigned(row.get("successful")?), unsigned(row.get("failed")?));
         Ok(KeptTlsPolicy { kind: row.get("kind")?, domain: row.get("domain")?, successful, failed, failures: Vec::new() })
     })?;
-    let sql =
-        "SELECT k, result, sending_ip, mx_host, receiving_ip, sessions, reason FROM received_tls_failure WHERE report_n = ? ORDER BY k, place";
+    let sql = "SELECT k, result, sending_ip, mx_host, receiving_ip, sessions, reason FROM received_tls_failure WHERE report_n = ? ORDER BY k, place";
     let failures = db.rows(sql, values![n], |row| {
         let failure = KeptTlsFailure {
             result: row.get("result")?,

@@ -85,7 +85,12 @@ impl Worker {
             caught(deliver(connection, &self.outbound.shared().store, &job.claimed, content)).await
         } else {
             let recipients = indices.iter().filter_map(|index| job.claimed.recipients.get(*index).cloned()).collect();
-            let claimed = Claimed { message: job.claimed.message.clone(), content: job.claimed.content.clone(), recipients, lease: job.claimed.lease };
+            let claimed = Claimed {
+                message: job.claimed.message.clone(),
+                content: job.claimed.content.clone(),
+                recipients,
+                lease: job.claimed.lease,
+            };
             caught(deliver(connection, &self.outbound.shared().store, &claimed, content)).await
         };
         let attempt = attempt.unwrap_or_else(|| Attempt::bug(indices.len()));

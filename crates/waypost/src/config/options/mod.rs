@@ -25,8 +25,8 @@ pub use notices::NoticesOptions;
 pub use public::{ApiOptions, ClientConfigOptions, DnsOptions, MtaStsOptions};
 pub use receive::{AcmeOptions, FilterOptions, LimitsOptions, ListenOptions, OauthOptions, SubmissionOptions, TlsOptions};
 pub use sandbox::SandboxOptions;
-pub use store::StoreOptions;
 pub use send::{DeliveryOptions, ForwardOptions, ReportsOptions, RetryOptions, RouteOptions};
+pub use store::StoreOptions;
 
 /// A section of the file. `name was "old"` also reads the option by its former name.
 macro_rules! section {
