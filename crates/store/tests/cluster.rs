@@ -1,5 +1,5 @@
 //! Several nodes over one PostgreSQL: claims, leases, duties, news, and what is refused.
-#![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::disallowed_methods, clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};

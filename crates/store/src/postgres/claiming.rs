@@ -27,8 +27,11 @@ pub(super) fn claim_step(lane: &Domain, now_ms: i64, lease_ms: i64, limit: u32, 
     Step::Prepared { sql: CLAIM, values }
 }
 
+/// A recipient whose record cannot be read, and why.
+pub(super) type UnreadableRecord = (RecipientKey, String);
+
 /// Reads what was claimed, and the recipients whose records are unreadable.
-pub(super) fn read_claimed(rows: &[Row], lease: Lease) -> Result<(Vec<Claimed>, Vec<(RecipientKey, String)>), StoreError> {
+pub(super) fn read_claimed(rows: &[Row], lease: Lease) -> Result<(Vec<Claimed>, Vec<UnreadableRecord>), StoreError> {
     let (mut claimed, mut unreadable) = (Vec::<Claimed>::new(), Vec::new());
     for row in rows {
         let row = as_row(row);

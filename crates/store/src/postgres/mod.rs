@@ -22,6 +22,7 @@ mod writer;
 
 pub(crate) use open::Cluster;
 pub use open::PostgresSettings;
+pub use server::root_certificates;
 
 /// A connection to an empty database, for tests of the tables.
 #[cfg(test)]

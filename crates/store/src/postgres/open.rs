@@ -220,7 +220,8 @@ fn instance(data: &Path) -> Result<String, StoreError> {
 
 fn make_instance(path: &Path) -> Result<String, StoreError> {
     let mut octets = [0_u8; 16];
-    std::io::Read::read_exact(&mut fs::File::open("/dev/urandom")?, &mut octets)?;
+    let random = rustls::crypto::aws_lc_rs::default_provider().secure_random;
+    random.fill(&mut octets).map_err(|_| StoreError::Io("the system gives no random octets".into()))?;
     let text: String = octets.iter().map(|octet| format!("{octet:02x}")).collect();
     fs::write(path, format!("{text}\n"))?;
     Ok(text)

@@ -3,6 +3,7 @@
 //! Invariant: a connection that is handed out may write, and its commits are durable, unless the operator accepts loss.
 
 use std::future::poll_fn;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use tokio_postgres::{AsyncMessage, Client, Config, NoTls};
 
 use super::errors::{READ_ONLY, of_postgres};
-use super::tls::{MakeTls, Verified};
+use super::tls::{CertificateCheck, MakeTls};
 use crate::error::StoreError;
 
 /// Maximum time for opening a connection, with all hosts.
@@ -63,6 +64,12 @@ fn without(url: &str, names: &[&str]) -> (String, Vec<Option<String>>) {
     if kept.is_empty() { (front.to_owned(), values) } else { (format!("{front}?{}", kept.join("&")), values) }
 }
 
+/// Returns the file with the certificates that an address names, which a restricted process must be allowed to read.
+pub fn root_certificates(url: &str) -> Option<PathBuf> {
+    let (_, values) = without(url, &["sslrootcert"]);
+    values.into_iter().flatten().next().filter(|path| path != "system").map(PathBuf::from)
+}
+
 impl Server {
     /// Reads an address as libpq writes it: `postgres://user:password@host1,host2/database?sslmode=verify-full`.
     ///
@@ -76,11 +83,11 @@ impl Server {
             config.password(password);
         }
         let (ssl_mode, verified) = match (mode.as_deref(), roots) {
-            (Some("disable"), _) => (SslMode::Disable, Verified::Nothing),
-            (None | Some("prefer"), _) => (SslMode::Prefer, Verified::Nothing),
-            (Some("require"), None) => (SslMode::Require, Verified::Nothing),
-            (Some("require" | "verify-ca"), _) => (SslMode::Require, Verified::Issuer),
-            (Some("verify-full"), _) => (SslMode::Require, Verified::IssuerAndName),
+            (Some("disable"), _) => (SslMode::Disable, CertificateCheck::Nothing),
+            (None | Some("prefer"), _) => (SslMode::Prefer, CertificateCheck::Nothing),
+            (Some("require"), None) => (SslMode::Require, CertificateCheck::Nothing),
+            (Some("require" | "verify-ca"), _) => (SslMode::Require, CertificateCheck::Issuer),
+            (Some("verify-full"), _) => (SslMode::Require, CertificateCheck::IssuerAndName),
             (Some(other), _) => {
                 let known = "disable, prefer, require, verify-ca or verify-full";
                 return Err(StoreError::Settings(format!("store.url: sslmode={other} is not known; write {known}")));

@@ -21,7 +21,7 @@ use crate::error::StoreError;
 
 /// What is verified of the server's certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verified {
+pub(super) enum CertificateCheck {
     Nothing,
     Issuer,
     IssuerAndName,
@@ -33,15 +33,15 @@ pub(super) struct MakeTls(Arc<ClientConfig>);
 
 impl MakeTls {
     /// `roots` is a file with certificates in PEM; without it those of the system count.
-    pub fn new(verified: Verified, roots: Option<&str>) -> Result<Self, StoreError> {
+    pub fn new(verified: CertificateCheck, roots: Option<&str>) -> Result<Self, StoreError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let wrong = |error: rustls::Error| StoreError::Settings(format!("TLS to the database: {error}"));
         let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().map_err(wrong)?;
         let config = match verified {
-            Verified::IssuerAndName => builder.with_root_certificates(trusted(roots)?).with_no_client_auth(),
-            Verified::Nothing | Verified::Issuer => {
+            CertificateCheck::IssuerAndName => builder.with_root_certificates(trusted(roots)?).with_no_client_auth(),
+            CertificateCheck::Nothing | CertificateCheck::Issuer => {
                 let issuers = match verified {
-                    Verified::Issuer => {
+                    CertificateCheck::Issuer => {
                         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(trusted(roots)?), provider.clone()).build();
                         Some(verifier.map_err(|error| StoreError::Settings(format!("TLS to the database: {error}")))?)
                     }

@@ -1,5 +1,11 @@
 //! Runs a test over each engine: a data directory, and the database behind it.
-#![allow(dead_code, clippy::unwrap_used, clippy::panic, reason = "each test file uses a part of it; a test that cannot start fails")]
+#![allow(
+    dead_code,
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "each test file uses a part of it; a test that cannot start fails"
+)]
 
 use std::path::Path;
 
