@@ -20,6 +20,7 @@ mod circuits;
 mod client_config;
 mod clients;
 mod clock;
+mod cluster;
 mod commands;
 mod configuration;
 mod crowds;

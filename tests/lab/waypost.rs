@@ -13,7 +13,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::dns::txt;
-use crate::{Config, Lab, MX_PORT, Process, SUBMISSION_PORT, Talk, base64, wait_for};
+use crate::{Config, Lab, MX_PORT, Process, SUBMISSION_PORT, SUBMISSIONS_PORT, Talk, base64, wait_for};
 
 /// Our server: a configuration, a data directory, and sometimes a process.
 #[derive(Debug)]
@@ -54,6 +54,25 @@ impl Waypost {
         Config::new(lab, options).write(&config);
         std::fs::create_dir_all(&data).expect("the data directory");
         Self { config, data, address: lab.address(1), log: lab.path().join("waypost.log"), process: None }
+    }
+
+    /// Configures one of several servers that share a database: `name` is its node, `host` its address in the lab.
+    pub fn node(lab: &Lab, (name, host): (&str, u8), url: &str, options: &str) -> Self {
+        let first = Self::configured(lab, options);
+        let (config, data) = (lab.path().join(format!("{name}.toml")), lab.path().join(name));
+        let address = lab.address(host);
+        let at = |port: u16| vec![format!("{address}:{port}")];
+        Config::new(lab, options)
+            .set("data_dir", name)
+            .set("listen.mx", at(MX_PORT))
+            .set("listen.submission", at(SUBMISSION_PORT))
+            .set("listen.submissions", at(SUBMISSIONS_PORT))
+            .set("store.url", url)
+            .set("store.node", name)
+            .set("store.accept_loss", true)
+            .write(&config);
+        std::fs::create_dir_all(&data).expect("the data directory");
+        Self { config, data, address, log: lab.path().join(format!("{name}.log")), ..first }
     }
 
     /// Changes the configuration file. A running server reads it at the next reload.

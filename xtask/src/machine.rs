@@ -56,6 +56,8 @@ const NEEDS: &[Need] = &[
     need("faketime", &["faketime"]),
     need("ip", &["iproute2"]),
     need("sqlite3", &["sqlite3"]),
+    need("psql", &["postgresql"]),
+    need("setpriv", &["util-linux"]),
     need("openssl", &["openssl"]),
     need("pebble", &["pebble"]),
     need("pebble-challtestsrv", &["pebble"]),

@@ -100,9 +100,12 @@ impl From<StoreError> for ApiError {
             StoreError::Full => {
                 Self::new(StatusCode::INSUFFICIENT_STORAGE, text).hint("free space on the disk of the data directory, then try again")
             }
+            StoreError::Unavailable(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, text)
+                .hint("check that the database server runs and can be reached; nothing acknowledged is lost"),
             StoreError::Closed => Self::new(StatusCode::SERVICE_UNAVAILABLE, text).hint("try again after the server has restarted"),
             StoreError::Io(_)
             | StoreError::Corrupt(_)
+            | StoreError::Settings(_)
             | StoreError::InUse(_)
             | StoreError::Newer { .. }
             | StoreError::DatabaseLost { .. } => {

@@ -1,6 +1,7 @@
 //! The queue ID of a message: short, sortable by arrival, unique.
 //!
-//! 41 bits of milliseconds and 22 bits that count from a random start, in Crockford's base32. Invariant: within a process each ID is greater than the
+//! 41 bits of milliseconds and 22 bits that count from a random start, in Crockford's base32; if several nodes share a queue, the last 8 of the 22 are the
+//! number of the node. Invariant: within a process each ID is greater than the
 //! one before, for any number in a millisecond and any step of the clock.
 
 use std::fmt;
@@ -21,6 +22,15 @@ static LAST: AtomicI64 = AtomicI64::new(0);
 /// The start of the counter of each millisecond in this process; in the lower half of the range, so that there is room to count.
 static START: OnceLock<u32> = OnceLock::new();
 
+/// The number of this process among those that share a queue, and whether there are others; set once at the start.
+static NODE: AtomicI64 = AtomicI64::new(NO_NODE);
+
+/// No other process makes IDs for this queue.
+const NO_NODE: i64 = -1;
+
+/// The low bits that have the number of the node, if there are several: each counts in the bits above.
+const NODE_BITS: u32 = 8;
+
 /// A queue ID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct QueueId(pub i64);
@@ -30,9 +40,18 @@ impl QueueId {
     pub fn next(unix_ms: i64, random: u32) -> Self {
         let start = *START.get_or_init(|| random & ((1 << (LOW_BITS - 1)) - 1));
         let fresh = (unix_ms.clamp(0, TIME_MAX_MS) << LOW_BITS) | i64::from(start);
-        let after = |last: i64| fresh.max(last.saturating_add(1));
+        let node = NODE.load(Ordering::Relaxed);
+        let after = |last: i64| match node {
+            NO_NODE => fresh.max(last.saturating_add(1)),
+            node => ((fresh >> NODE_BITS).max((last >> NODE_BITS).saturating_add(1)) << NODE_BITS) | node,
+        };
         let last = LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(after(last))).unwrap_or_else(|last| last);
         Self(after(last))
+    }
+
+    /// Gives every later ID of this process the number of its node: the IDs of two nodes are never equal.
+    pub fn of_node(number: u8) {
+        NODE.store(i64::from(number), Ordering::Relaxed);
     }
 
     /// Returns the lowest ID that can be made at this time or later.
@@ -104,5 +123,11 @@ mod tests {
         let highest = QueueId(made[9_999].0 + 5_000_000_000);
         QueueId::start_above(highest);
         assert!(QueueId::next(1_800_000_000_000, 1) > highest);
+        // In the same test, since the number is the process's.
+        QueueId::of_node(7);
+        let made: Vec<QueueId> = (0..10_000).map(|n| QueueId::next(1_800_000_000_000 + n % 5, 1)).collect();
+        assert!(made[0] > highest && made.windows(2).all(|pair| pair[0] < pair[1]));
+        assert!(made.iter().all(|id| id.0 & 0xff == 7), "the low bits are the node's, so no other node makes the same ID");
+        NODE.store(NO_NODE, Ordering::Relaxed);
     }
 }

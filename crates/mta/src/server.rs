@@ -41,6 +41,7 @@ use crate::notify::outbox::Outbox;
 use crate::notify::postmaster::{self, Postmaster};
 use crate::notify::virtual_file;
 use crate::queue::dispatch::Dispatch;
+use crate::queue::news;
 use crate::receive::auth::authenticator::Authenticator;
 use crate::receive::auth::page_logins::PageLogins;
 use crate::receive::auth::passwords::PasswordKey;
@@ -431,6 +432,7 @@ fn tasks(dispatch: &Dispatch, outbound: &Arc<Outbound>, inbound: &Arc<Inbound>) 
         tokio::spawn(record_bugs(shared.clone())),
         tokio::spawn(sealed_passwords::run(inbound.logins.clone())),
         tokio::spawn(dispatch.clone().run()),
+        tokio::spawn(news::run(shared.clone(), outbound.outbox.wake.clone())),
         tokio::spawn(postmaster::run(outbound.outbox.clone())),
         tokio::spawn(clock_step::run(outbound.clone())),
         tokio::spawn(mta_sts::run(outbound.clone())),

@@ -6,7 +6,7 @@ use crate::door::TokenHash;
 use crate::error::StoreError;
 use crate::handle::Store;
 use crate::operation::Operation;
-use crate::sqlite;
+use crate::tables;
 
 /// A token.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +51,6 @@ impl Store {
 
     /// Returns all tokens, by name.
     pub async fn api_tokens(&self) -> Result<Vec<ApiToken>, StoreError> {
-        self.read(sqlite::api_tokens).await
+        self.read(tables::api_tokens).await
     }
 }

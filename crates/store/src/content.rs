@@ -27,13 +27,42 @@ const MEMORY_PIECE_BYTES: usize = 64 * 1024;
 /// The error text for damaged content.
 pub(crate) const DAMAGED: &str = "its CRC-32 does not match: check the disk";
 
+/// A file with large content.
+#[derive(Debug)]
+pub(crate) struct LocalFile {
+    pub path: PathBuf,
+    /// Whether it is removed with the last content that names it: the database has the content, and the file is a copy for this process.
+    is_copy: bool,
+}
+
+impl LocalFile {
+    /// The file that a row names.
+    pub fn kept(path: PathBuf) -> Self {
+        Self { path, is_copy: false }
+    }
+
+    /// A copy for this process.
+    pub fn copy(path: PathBuf) -> Self {
+        Self { path, is_copy: true }
+    }
+}
+
+impl Drop for LocalFile {
+    fn drop(&mut self) {
+        if self.is_copy {
+            // If this fails the next start removes it.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
 /// Complete content.
 #[derive(Debug, Clone)]
 pub struct Content {
     pub(crate) id: QueueId,
     size_bytes: u64,
     front: Bytes,
-    pub(crate) file: Option<Arc<PathBuf>>,
+    pub(crate) file: Option<Arc<LocalFile>>,
     /// CRC-32 of the whole content, for a file; that of content in memory is computed on demand.
     file_crc: Option<u32>,
 }
@@ -44,8 +73,8 @@ impl Content {
         Self { id, size_bytes: bytes.len() as u64, front: bytes, file: None, file_crc: None }
     }
 
-    pub(crate) fn in_file(id: QueueId, (size_bytes, crc): (u64, Option<u32>), front: Bytes, path: PathBuf) -> Self {
-        Self { id, size_bytes, front, file: Some(Arc::new(path)), file_crc: crc }
+    pub(crate) fn in_file(id: QueueId, (size_bytes, crc): (u64, Option<u32>), front: Bytes, file: LocalFile) -> Self {
+        Self { id, size_bytes, front, file: Some(Arc::new(file)), file_crc: crc }
     }
 
     /// Returns the CRC-32 of the whole content, which shows damage on the disk; `None` for a file from before it was computed.
@@ -56,7 +85,7 @@ impl Content {
     /// Reads a content file again and compares it with its CRC-32. Blocks.
     pub(crate) fn verify_file(&self) -> std::io::Result<()> {
         let (Some(path), Some(expected)) = (&self.file, self.file_crc) else { return Ok(()) };
-        let mut file = std::fs::File::open(path.as_path())?;
+        let mut file = std::fs::File::open(&path.path)?;
         let (mut crc, mut piece) = (crc32fast::Hasher::new(), vec![0; CHUNK_BYTES]);
         loop {
             let n = std::io::Read::read(&mut file, &mut piece)?;
@@ -92,7 +121,7 @@ impl Content {
     pub async fn read(&self) -> Result<ContentReader, StoreError> {
         match &self.file {
             None => Ok(ContentReader { whole: Some(self.front.clone()), file: None }),
-            Some(path) => Ok(ContentReader { whole: None, file: Some(File::open(path.as_path()).await?) }),
+            Some(path) => Ok(ContentReader { whole: None, file: Some(File::open(&path.path).await?) }),
         }
     }
 }
@@ -103,12 +132,23 @@ pub(crate) struct ContentFiles {
     pub directory: Arc<PathBuf>,
     pub room: Arc<Room>,
     pub sync: Arc<DirectorySync>,
+    /// Whether the files are copies of what the database has, so that they need no sync and do not outlive this process.
+    pub are_copies: bool,
 }
 
 impl ContentFiles {
     pub fn new(directory: Arc<PathBuf>, room: Arc<Room>) -> Self {
         let sync = Arc::new(DirectorySync::new(directory.as_ref().clone()));
-        Self { directory, room, sync }
+        Self { directory, room, sync, are_copies: false }
+    }
+
+    /// Files that are copies of what the database has.
+    pub fn copies(directory: Arc<PathBuf>, room: Arc<Room>) -> Self {
+        Self { are_copies: true, ..Self::new(directory, room) }
+    }
+
+    fn local(&self, path: PathBuf) -> LocalFile {
+        if self.are_copies { LocalFile::copy(path) } else { LocalFile::kept(path) }
     }
 
     /// Puts content that is in memory into a file, for a row that names it: it is synced when this returns. The front is left out. Blocks.
@@ -126,7 +166,7 @@ impl ContentFiles {
             let _ = std::fs::remove_file(&path);
             return Err(error.into());
         }
-        Ok(Content::in_file(content.id, (content.size_bytes, Some(crc32fast::hash(bytes))), Bytes::new(), path))
+        Ok(Content::in_file(content.id, (content.size_bytes, Some(crc32fast::hash(bytes))), Bytes::new(), self.local(path)))
     }
 }
 
@@ -245,12 +285,14 @@ impl Spool {
         };
         large.file.write_all(&large.pending).await?;
         large.file.flush().await?;
-        large.file.sync_all().await?;
-        let sync = self.files.sync.clone();
-        tokio::task::spawn_blocking(move || sync.sync()).await.map_err(|_| StoreError::Closed)??;
+        if !self.files.are_copies {
+            large.file.sync_all().await?;
+            let sync = self.files.sync.clone();
+            tokio::task::spawn_blocking(move || sync.sync()).await.map_err(|_| StoreError::Closed)??;
+        }
         large.finished = true;
         let crc = large.crc.clone().finalize();
-        Ok(Content::in_file(self.id, (large.size_bytes, Some(crc)), front, large.path.clone()))
+        Ok(Content::in_file(self.id, (large.size_bytes, Some(crc)), front, self.files.local(large.path.clone())))
     }
 }
 

@@ -10,8 +10,8 @@ use std::thread;
 use std::time::Duration;
 
 use mail::QueueId;
-use rusqlite::Connection;
 
+use crate::engine::{Sql, values};
 use crate::error::StoreError;
 use crate::sqlite::DATABASE;
 
@@ -44,12 +44,23 @@ pub(crate) struct DataDir {
 }
 
 impl DataDir {
-    /// Creates what is missing, and locks the directory.
+    /// Creates what is missing, and locks the directory of a database of its own.
     ///
     /// # Errors
     /// [`StoreError::InUse`] if another process has locked it; [`StoreError::DatabaseLost`] if its database is missing.
     pub fn take(path: &Path) -> Result<Self, StoreError> {
-        let content = path.join("content");
+        let data = Self::lock(path, "content")?;
+        data.refuse_lost_database()?;
+        private_file(&path.join(DATABASE))?;
+        Ok(data)
+    }
+
+    /// Creates and locks the directory. `content` is the name of the directory of large contents in it.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] if another process has locked it.
+    pub fn lock(path: &Path, content: &str) -> Result<Self, StoreError> {
+        let content = path.join(content);
         create_private(path)?;
         create_private(&content)?;
         close_to_others(path)?;
@@ -57,10 +68,7 @@ impl DataDir {
         if !locked_within(&lock, LOCK_WAIT) {
             return Err(StoreError::InUse(path.to_owned()));
         }
-        let data = Self { path: path.to_owned(), content, lock };
-        data.refuse_lost_database()?;
-        private_file(&path.join(DATABASE))?;
-        Ok(data)
+        Ok(Self { path: path.to_owned(), content, lock })
     }
 
     /// Marks the directory as one with a database, so that a later loss is detected.
@@ -105,12 +113,12 @@ pub struct Swept {
 }
 
 /// Moves content files that no row names to `content/orphans`. A crash between file and commit, or commit and removal, leaves them behind.
-pub(crate) fn sweep(db: &Connection, content: &Path, now_ms: i64) -> Result<Swept, StoreError> {
+pub(crate) fn sweep(db: &dyn Sql, content: &Path, now_ms: i64) -> Result<Swept, StoreError> {
     let orphans = content.join(ORPHANS);
     let mut swept = Swept { set_apart: 0, removed: 0 };
     for found in content_ids(content)? {
         let (id, path) = found?;
-        if !db.prepare_cached("SELECT 1 FROM content WHERE id = ?")?.exists([id.0])? {
+        if !db.exists("SELECT 1 FROM content WHERE id = ?", values![id.0])? {
             create_private(&orphans)?;
             fs::rename(&path, orphans.join(id.to_string()))?;
             swept.set_apart += 1;

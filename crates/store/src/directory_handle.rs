@@ -8,7 +8,7 @@ use mail::Mailbox;
 use crate::error::StoreError;
 use crate::handle::Store;
 use crate::operation::Operation;
-use crate::sqlite::{self, DirectoryChange, KnownRecipient, LoginUse};
+use crate::tables::{self, DirectoryChange, KnownRecipient, LoginUse};
 
 impl Store {
     /// Applies changes to the directory: all or none.
@@ -18,12 +18,12 @@ impl Store {
 
     /// Reads the directory.
     pub async fn directory(&self, delimiters: String) -> Result<Contents, StoreError> {
-        self.read(move |db| sqlite::load_directory(db, &delimiters)).await
+        self.read(move |db| tables::load_directory(db, &delimiters)).await
     }
 
     /// Reads the directory without its aliases, of which there may be a million.
     pub async fn directory_beside_aliases(&self, delimiters: String) -> Result<Contents, StoreError> {
-        self.read(move |db| sqlite::load_directory_beside_aliases(db, &delimiters)).await
+        self.read(move |db| tables::load_directory_beside_aliases(db, &delimiters)).await
     }
 
     /// Records uses of passwords.
@@ -33,7 +33,7 @@ impl Store {
 
     /// Returns the uses of an account's passwords, or of all, since a time; the newest first.
     pub async fn logins(&self, login: Option<String>, since_ms: i64) -> Result<Vec<LoginUse>, StoreError> {
-        self.read(move |db| sqlite::logins(db, login.as_deref(), since_ms)).await
+        self.read(move |db| tables::logins(db, login.as_deref(), since_ms)).await
     }
 
     /// Records recipients to which accounts have sent.
@@ -43,7 +43,7 @@ impl Store {
 
     /// Returns the recipients to which an account has sent (hash and first time), the newest first, within the maximum.
     pub async fn known_recipients(&self, login: String) -> Result<Vec<(i64, i64)>, StoreError> {
-        self.read(move |db| sqlite::known_recipients(db, &login)).await
+        self.read(move |db| tables::known_recipients(db, &login)).await
     }
 
     /// Stores the sender of an SRS token; it is on disk, synced, when this returns.
@@ -53,6 +53,6 @@ impl Store {
 
     /// Returns the sender of an SRS token.
     pub async fn remembered_sender(&self, token: String) -> Result<Option<Mailbox>, StoreError> {
-        self.read(move |db| sqlite::srs_sender(db, &token)).await
+        self.read(move |db| tables::srs_sender(db, &token)).await
     }
 }

@@ -6,7 +6,7 @@ use crate::door::{DoorChange, OneTimeLink, PageSession, Passkey, SecondStep, Tok
 use crate::error::StoreError;
 use crate::handle::Store;
 use crate::operation::Operation;
-use crate::sqlite;
+use crate::tables;
 
 impl Store {
     /// Applies a change.
@@ -19,26 +19,26 @@ impl Store {
 
     /// Returns all sessions of the page.
     pub async fn page_sessions(&self) -> Result<Vec<PageSession>, StoreError> {
-        self.read(sqlite::page_sessions).await
+        self.read(tables::page_sessions).await
     }
 
     /// Returns the link of a token.
     pub async fn one_time_link(&self, token: TokenHash) -> Result<Option<OneTimeLink>, StoreError> {
-        self.read(move |db| sqlite::one_time_link(db, &token)).await
+        self.read(move |db| tables::one_time_link(db, &token)).await
     }
 
     /// Returns the second step of an account, by its login in lower case.
     pub async fn second_step(&self, login: String) -> Result<Option<SecondStep>, StoreError> {
-        self.read(move |db| sqlite::second_step(db, &login)).await
+        self.read(move |db| tables::second_step(db, &login)).await
     }
 
     /// Returns the passkeys of an account, by its login in lower case, the oldest first.
     pub async fn passkeys(&self, login: String) -> Result<Vec<Passkey>, StoreError> {
-        self.read(move |db| sqlite::passkeys(db, &login)).await
+        self.read(move |db| tables::passkeys(db, &login)).await
     }
 
     /// Returns a passkey by the authenticator's name of it.
     pub async fn passkey(&self, id: Vec<u8>) -> Result<Option<Passkey>, StoreError> {
-        self.read(move |db| sqlite::passkey(db, &id)).await
+        self.read(move |db| tables::passkey(db, &id)).await
     }
 }

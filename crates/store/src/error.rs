@@ -29,6 +29,12 @@ pub enum StoreError {
         /// The newest schema of this version.
         known: usize,
     },
+    /// The database server cannot be reached, refuses us, or did not answer: what it was asked to do may be done or not.
+    #[error("the database is not available: {0}")]
+    Unavailable(String),
+    /// The settings of the store or of its server do not do.
+    #[error("{0}")]
+    Settings(String),
     /// The requested record does not exist.
     #[error("{0}")]
     NotFound(String),
@@ -75,7 +81,10 @@ impl StoreError {
                 "use the newer version again; to go back for good, restore the backup that was made before the upgrade into an empty directory, and keep \
                  {data} until its mail is delivered (docs/upgrade.md)"
             ),
-            Self::NotFound(_) | Self::Exists(_) | Self::Conflict(_) | Self::Closed => return None,
+            Self::Unavailable(_) => {
+                "check store.url, that the database server runs and accepts this user (psql with the same address), and that it is no standby".to_owned()
+            }
+            Self::Settings(_) | Self::NotFound(_) | Self::Exists(_) | Self::Conflict(_) | Self::Closed => return None,
         })
     }
 

@@ -14,42 +14,49 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::batches::{BatchCounts, Batches};
 use crate::checkpoint::run_checkpoints;
-use crate::content::{Content, ContentFiles, Spool};
+use crate::cluster::ClusterChange;
+use crate::content::{Content, ContentFiles, ROW_MAX_BYTES, Spool};
 use crate::data_dir::{self, DataDir, Swept};
+use crate::engine::Sql;
 use crate::error::StoreError;
 use crate::journal::Journal;
-use crate::operation::{Operation, WriteJob, WriteOutcome};
+use crate::line::LINE_MAX;
+use crate::operation::{Operation, WriteJob, WriteOutcome, contents};
+use crate::postgres::Cluster;
 use crate::room::Room;
 use crate::simulated_disk::{self, SimulatedDisk};
-use crate::sqlite::{self, QueueLoad};
+use crate::sqlite;
+use crate::tables::{self, QueueLoad};
 use crate::threads::Threads;
-use crate::writer::{LINE_MAX, Writer};
+use crate::writer::Writer;
 
 /// Maximum queries that wait for the reader.
-const READ_LINE_MAX: usize = 1024;
+pub(crate) const READ_LINE_MAX: usize = 1024;
 
 /// The last answer about what waits, and until when it is used, in Unix milliseconds.
 type KnownLoad = Arc<Mutex<Option<(i64, Arc<QueueLoad>)>>>;
 
-/// A query of the database.
-pub(crate) type Query = Box<dyn FnOnce(&Connection) + Send>;
+/// A query of the database, or why it cannot be asked.
+pub(crate) type Query = Box<dyn FnOnce(Result<&dyn Sql, StoreError>) + Send>;
 
 /// The store. Clones share it; the last one closes it.
 #[derive(Debug, Clone)]
 pub struct Store {
-    writes: mpsc::Sender<WriteJob>,
-    reads: mpsc::Sender<Query>,
-    files: ContentFiles,
-    batches: Arc<Batches>,
+    pub(crate) writes: mpsc::Sender<WriteJob>,
+    pub(crate) reads: mpsc::Sender<Query>,
+    pub(crate) files: ContentFiles,
+    pub(crate) batches: Arc<Batches>,
     pub(crate) load: KnownLoad,
-    threads: Threads,
+    pub(crate) threads: Threads,
+    /// Over PostgreSQL: what many nodes need.
+    pub(crate) cluster: Option<Arc<Cluster>>,
     /// The last field, so that it is dropped when no operation can be sent any more.
-    owner: Arc<Owner>,
+    pub(crate) owner: Arc<Owner>,
 }
 
 /// Stops the threads when the last handle is dropped.
 #[derive(Debug)]
-struct Owner {
+pub(crate) struct Owner {
     stop: Arc<AtomicBool>,
     /// The threads that a stop wakes; none on a simulated disk.
     writer: Option<thread::Thread>,
@@ -65,6 +72,11 @@ impl Drop for Owner {
 }
 
 impl Owner {
+    /// Wakes only a writer.
+    pub fn of_writer(writer: thread::Thread) -> Self {
+        Self { stop: Arc::default(), writer: Some(writer), checkpoints: None }
+    }
+
     /// Has the writer look at its line.
     fn wake_writer(&self) {
         self.writer.iter().for_each(thread::Thread::unpark);
@@ -73,7 +85,7 @@ impl Owner {
 
 fn run_queries(db: &Connection, mut line: mpsc::Receiver<Query>) {
     while let Some(query) = line.blocking_recv() {
-        query(db);
+        query(Ok(db));
     }
 }
 
@@ -102,7 +114,7 @@ impl Store {
         directory.mark()?;
         let content = Arc::new(directory.content.clone());
         let journal = Journal::open(&writer_db, data, content.clone(), &room)?;
-        QueueId::start_above(sqlite::highest_id(&writer_db)?);
+        QueueId::start_above(tables::highest_id(&writer_db)?);
         let log = data.join(format!("{}-wal", sqlite::DATABASE));
         let (writes, write_line) = mpsc::channel(LINE_MAX);
         let (reads, read_line) = mpsc::channel::<Query>(READ_LINE_MAX);
@@ -137,7 +149,7 @@ impl Store {
         };
         let owner = Owner { stop, writer, checkpoints };
         let files = ContentFiles::new(content, room);
-        Ok(Self { writes, reads, files, batches, load: KnownLoad::default(), threads, owner: Arc::new(owner) })
+        Ok(Self { writes, reads, files, batches, load: KnownLoad::default(), threads, cluster: None, owner: Arc::new(owner) })
     }
 
     /// Waits until a thread of the store panics, and returns its name. Nothing can be acknowledged from then on: the process must restart.
@@ -151,6 +163,10 @@ impl Store {
     /// # Errors
     /// If the directory or the database cannot be read, or a file cannot be moved.
     pub async fn sweep_orphans(&self, now_ms: i64) -> Result<Swept, StoreError> {
+        if self.cluster.is_some() {
+            let removed = self.count(Operation::Cluster(ClusterChange::SweepPieces)).await?;
+            return Ok(Swept { set_apart: 0, removed });
+        }
         self.move_journal().await?;
         let content = self.files.directory.clone();
         self.read(move |db| data_dir::sweep(db, &content, now_ms)).await
@@ -200,14 +216,22 @@ impl Store {
         self.files.room.disk_bytes()
     }
 
+    /// The directory of large contents.
+    pub(crate) fn content_directory(&self) -> &Path {
+        &self.files.directory
+    }
+
     /// Returns a message's content after checking its CRC-32.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] if it is missing, of another size, or damaged.
     pub async fn content(&self, message: QueueId) -> Result<Content, StoreError> {
+        if let Some(cluster) = &self.cluster {
+            return cluster.content(self, message).await;
+        }
         let read = || {
             let directory = self.files.directory.clone();
-            self.read(move |db| sqlite::load_content(db, &directory, message))
+            self.read(move |db| tables::load_content(db, &directory, message))
         };
         let content = match read().await {
             // Only mail that was claimed before is in the database for sure.
@@ -227,14 +251,21 @@ impl Store {
 
     /// Removes content that will not be committed.
     pub fn discard(&self, content: &Content) {
-        if let Some(path) = &content.file
-            && let Err(error) = std::fs::remove_file(path.as_path())
+        // A copy is removed with the last content that names it.
+        if self.cluster.is_none()
+            && let Some(file) = &content.file
+            && let Err(error) = std::fs::remove_file(&file.path)
         {
             tracing::warn!(id = %content.id, %error, "cannot remove a content file; the next start moves it to content/orphans");
         }
     }
 
     pub(crate) async fn write(&self, operation: Operation) -> Result<WriteOutcome, StoreError> {
+        if let Some(cluster) = &self.cluster {
+            for content in contents(&operation).into_iter().filter(|content| content.size_bytes() > ROW_MAX_BYTES as u64) {
+                cluster.upload(content.clone()).await?;
+            }
+        }
         let (answer, result) = oneshot::channel();
         self.writes.send(WriteJob { operation, answer }).await.map_err(|_| StoreError::Closed)?;
         self.owner.wake_writer();
@@ -246,13 +277,16 @@ impl Store {
     /// # Errors
     /// If the database cannot be written.
     pub async fn move_journal(&self) -> Result<(), StoreError> {
+        if self.cluster.is_some() {
+            return Ok(());
+        }
         self.write(Operation::Move { only_settlements: false }).await.map(drop)
     }
 
     /// Runs a query that shows the queue. If the journal cannot be moved, it shows what the database has.
     pub(crate) async fn read_queue<T: Send + 'static>(
         &self,
-        query: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+        query: impl FnOnce(&dyn Sql) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         if let Err(error) = self.move_journal().await {
             tracing::warn!(%error, "mail under way is not shown: the journal cannot be moved to the database");
@@ -269,11 +303,11 @@ impl Store {
 
     pub(crate) async fn read<T: Send + 'static>(
         &self,
-        query: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+        query: impl FnOnce(&dyn Sql) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (answer, result) = oneshot::channel();
         let query: Query = Box::new(move |db| {
-            let _ = answer.send(query(db));
+            let _ = answer.send(db.and_then(query));
         });
         self.reads.send(query).await.map_err(|_| StoreError::Closed)?;
         result.await.map_err(|_| StoreError::Closed)?

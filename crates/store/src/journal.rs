@@ -25,6 +25,7 @@ use crate::message::{NewMessage, Settlement};
 use crate::operation::Operation;
 use crate::room::Room;
 use crate::sqlite;
+use crate::tables;
 
 /// The name of the file in the data directory.
 pub(crate) const JOURNAL: &str = "journal";
@@ -76,7 +77,7 @@ impl Journal {
     /// Notes the highest ID in the database; to be called after each of its transactions that may add messages.
     pub fn note_highest(&mut self, db: &Connection) {
         // Every ID is looked up then.
-        self.highest = sqlite::highest_id(db).unwrap_or(QueueId(i64::MAX));
+        self.highest = tables::highest_id(db).unwrap_or(QueueId(i64::MAX));
     }
 
     fn replay(&mut self, db: &Connection) -> Result<(), StoreError> {
@@ -122,7 +123,7 @@ impl Journal {
     pub fn takes(&self, db: &Connection, operation: &Operation) -> Result<bool, StoreError> {
         let is_above = |new: &NewMessage| new.message.id.min(new.content.id) > self.highest;
         let may_arrive = |messages: &[NewMessage]| {
-            let is_new = || Ok::<_, StoreError>(messages.iter().all(is_above) || !sqlite::has_any(db, messages)?);
+            let is_new = || Ok::<_, StoreError>(messages.iter().all(is_above) || !tables::has_any(db, messages)?);
             Ok::<_, StoreError>(!self.has_any(messages) && is_new()?)
         };
         match operation {
@@ -254,11 +255,11 @@ fn apply(db: &Connection, change: &PendingChange<'_>) -> Result<Vec<QueueId>, St
     let no_lease = 0;
     match change {
         PendingChange::Arrival { messages, lease_ms, done } => {
-            sqlite::enqueue(db, messages, *lease_ms)?;
+            tables::enqueue_each(db, messages, *lease_ms)?;
             let is_untouched = done.recipients.is_empty();
-            if is_untouched { Ok(Vec::new()) } else { sqlite::settle(db, done, no_lease) }
+            if is_untouched { Ok(Vec::new()) } else { tables::settle(db, done, no_lease) }
         }
-        PendingChange::Settlement { settlement, lease_ms } => sqlite::settle(db, settlement, *lease_ms),
+        PendingChange::Settlement { settlement, lease_ms } => tables::settle(db, settlement, *lease_ms),
     }
 }
 
@@ -271,6 +272,8 @@ pub(crate) fn is_plain(settlement: &Settlement) -> bool {
 mod tests {
     use super::*;
     use crate::content::Content;
+    use crate::content::LocalFile;
+    use crate::message::Lease;
     use crate::message::{Disposition, Flow, Message, NewRecipient, RecipientKey, TlsWish};
     use mail::{Body, EnhancedCode, Mailbox, Notify, OriginalRecipient, Ret, ReversePath};
 
@@ -333,7 +336,12 @@ mod tests {
         let directory = Path::new("content");
         let mut other = message(2);
         other.content = message(1).content;
-        let large = Content::in_file(QueueId(3), (1_000_000, Some(77)), bytes::Bytes::new(), directory.join(QueueId(3).to_string()));
+        let large = Content::in_file(
+            QueueId(3),
+            (1_000_000, Some(77)),
+            bytes::Bytes::new(),
+            LocalFile::kept(directory.join(QueueId(3).to_string())),
+        );
         let settlement = Settlement {
             recipients: vec![
                 (RecipientKey { message: QueueId(1), index: 0 }, Disposition::Done),
@@ -354,6 +362,7 @@ mod tests {
                 status: "5.1.1".into(),
                 reason: "d".into(),
             }],
+            lease: Lease::default(),
         };
         let mut record = Vec::new();
         Entry::write_settlement(&settlement, 11, &mut record);
@@ -423,7 +432,7 @@ mod tests {
         for id in 1..=3 {
             append(&mut journal, arrival(id)).unwrap();
         }
-        sqlite::enqueue(&db, &[message(2)], 0).unwrap();
+        tables::enqueue_each(&db, &[message(2)], 0).unwrap();
         journal.move_to(&db).unwrap();
         assert_eq!(messages(&db), 3);
         let kept =

@@ -1,13 +1,14 @@
-//! Durable state: the queue and the directory, in SQLite.
+//! Durable state: the queue and the directory, in SQLite or PostgreSQL.
 //!
-//! One writer thread commits waiting operations together (group commit): mail under way in a journal, all else in a transaction of the database. A
-//! reader thread runs queries concurrently. Content above
-//! [`content::ROW_MAX_BYTES`] lives in a file of its own. A table in docs/queue.md lists the crash states. Invariant: this crate has no
-//! socket and no clock; times are arguments.
+//! [`Store`] is the only door. Behind it stand two lines, of operations and of queries, and an engine that works them off: SQLite, the default (one
+//! writer thread commits waiting operations together, mail under way in a journal, all else in a transaction), or PostgreSQL, which several nodes share. The
+//! tables are the same in both, and so is the code for them (`tables`). Content above [`content::ROW_MAX_BYTES`] lives in a file or in pieces of rows. A table in
+//! docs/queue.md lists the crash states. Invariant: times of the queue are arguments; only leases and timeouts of the database have a clock.
 
 mod api_token;
 mod batches;
 mod checkpoint;
+mod cluster;
 pub mod content;
 mod daily;
 mod data_dir;
@@ -15,11 +16,14 @@ mod directory_handle;
 mod directory_sync;
 mod door;
 mod door_handle;
+mod engine;
 mod error;
 mod handle;
 mod journal;
+mod line;
 mod message;
 mod operation;
+mod postgres;
 mod queue_handle;
 mod recipient_state;
 mod report;
@@ -28,12 +32,16 @@ mod room;
 mod simulated_disk;
 mod snapshot;
 mod sqlite;
+mod tables;
+#[cfg(test)]
+mod test_engines;
 mod threads;
 mod verify;
 mod writer;
 
 pub use api_token::{ApiToken, TokenChange};
 pub use batches::BatchCounts;
+pub use cluster::{Duty, News, Node, NodeState};
 pub use content::{Content, Spool};
 pub use daily::{DailyChange, DailyCount, DailyKind, DailyPeriod, DailyReportDue, DailyResult};
 pub use data_dir::Swept;
@@ -41,12 +49,13 @@ pub use door::{DoorChange, LinkPurpose, OneTimeLink, PageSession, Passkey, Secon
 pub use error::StoreError;
 pub use handle::Store;
 pub use message::{
-    Claimed, ClaimedRecipient, ClockStep, Committed, Disposition, FailedDelivery, Flow, ListFilter, ListedMessage, ListedRecipient,
+    Claimed, ClaimedRecipient, ClockStep, Committed, Disposition, FailedDelivery, Flow, Lease, ListFilter, ListedMessage, ListedRecipient,
     Message, NewMessage, NewRecipient, NoticeMark, QueueTotals, RecipientKey, Settlement, TlsWish, Unnoticed,
 };
+pub use postgres::{PostgresSettings, root_certificates};
 pub use recipient_state::RecipientState;
 pub use report::{KeptReport, KeptRows, KeptTlsFailure, KeptTlsPolicy, NewReport, ReportContent, ReportFilter};
 pub use simulated_disk::{CommitFate, Committing, SimulatedDisk};
 pub use snapshot::{ContentFile, Snapshot, opens_schema};
-pub use sqlite::{AccountChange, DirectoryChange, KnownRecipient, LaneDue, LaneLoad, LoginUse, QueueLoad};
+pub use tables::{AccountChange, DirectoryChange, KnownRecipient, LaneDue, LaneLoad, LoginUse, QueueLoad};
 pub use verify::{Damage, Examined, QueueReader, Verified};

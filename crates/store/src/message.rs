@@ -4,10 +4,9 @@
 
 use bytes::Bytes;
 use mail::{Body, EnhancedCode, Mailbox, Notify, OriginalRecipient, QueueId, Ret, ReversePath};
-use rusqlite::ToSql;
-use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
 
 use crate::content::Content;
+use crate::engine::{FromValue, ToValue, Value};
 use crate::recipient_state::RecipientState;
 
 /// The kind of mail; flows never share lanes or limits.
@@ -60,17 +59,17 @@ pub enum TlsWish {
     Optional = 2,
 }
 
-impl ToSql for TlsWish {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok((*self as u8).into())
+impl ToValue for TlsWish {
+    fn to_value(&self) -> Value<'_> {
+        Value::Int((*self as u8).into())
     }
 }
 
-impl FromSql for TlsWish {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        let number = value.as_i64()?;
+impl FromValue for TlsWish {
+    fn from_value(value: Value<'_>) -> Result<Self, String> {
+        let number = i64::from_value(value)?;
         let all = [Self::AsPublished, Self::Required, Self::Optional];
-        all.into_iter().find(|wish| i64::from(*wish as u8) == number).ok_or(FromSqlError::OutOfRange(number))
+        all.into_iter().find(|wish| i64::from(*wish as u8) == number).ok_or_else(|| format!("{number} is no TLS request"))
     }
 }
 
@@ -163,7 +162,19 @@ pub struct RecipientKey {
 
 /// Proof that messages are on disk, synced: this server is responsible for them.
 #[derive(Debug)]
-pub struct Committed(pub(crate) ());
+pub struct Committed(pub(crate) Lease);
+
+impl Committed {
+    /// The lease under which messages were committed as claimed.
+    pub fn lease(&self) -> Lease {
+        self.0
+    }
+}
+
+/// Under which stay of this node in the cluster a recipient was claimed. A node that could not reach the database for too long has lost its claims:
+/// another one may deliver them. The default one never ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Lease(pub(crate) Option<i64>);
 
 /// A recipient claimed for delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -185,6 +196,8 @@ pub struct Claimed {
     pub content: Option<Content>,
     /// The recipients.
     pub recipients: Vec<ClaimedRecipient>,
+    /// Until when they may be delivered.
+    pub lease: Lease,
 }
 
 /// How times in the queue are moved after the wall clock was set, in milliseconds.
@@ -232,6 +245,8 @@ pub struct Settlement {
     pub follow: Vec<NewMessage>,
     /// Permanent failures without a DSN, for the list of them.
     pub failed: Vec<FailedDelivery>,
+    /// The lease of the claim.
+    pub lease: Lease,
 }
 
 /// A delivery that failed permanently without a DSN.

@@ -3,17 +3,19 @@
 //! Invariant: an operation that fails for itself alone, as for a record that does not exist, is rolled back alone.
 
 use mail::{Domain, QueueId};
-use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use crate::api_token::TokenChange;
+use crate::cluster::ClusterChange;
+use crate::content::Content;
 use crate::daily::{DailyChange, DailyRow};
 use crate::door::DoorChange;
+use crate::engine::Sql;
 use crate::error::StoreError;
 use crate::journal::Journal;
-use crate::message::{Claimed, ClockStep, NewMessage, NoticeMark, Settlement};
+use crate::message::{Claimed, ClockStep, Lease, NewMessage, NoticeMark, Settlement};
 use crate::report::NewReport;
-use crate::sqlite::{self, DirectoryChange, KnownRecipient, LoginUse, RetryScope};
+use crate::tables::{self, DirectoryChange, KnownRecipient, LoginUse, RetryScope};
 
 /// Approximate size of a queue row with its index entries, in octets.
 const ROW_BYTES: u64 = 1024;
@@ -83,12 +85,15 @@ pub(crate) enum Operation {
     ChangeDaily(DailyChange),
     Door(DoorChange),
     Token(TokenChange),
+    Cluster(ClusterChange),
 }
 
 /// The outcome of an operation.
 #[derive(Debug)]
 pub(crate) enum WriteOutcome {
     Done,
+    /// Messages were committed, those that are claimed under this lease.
+    Enqueued(Lease),
     Claimed(Vec<Claimed>),
     Count(u64),
 }
@@ -103,39 +108,40 @@ pub(crate) struct WriteJob {
 /// An outcome, and the content files to remove after the commit.
 pub(crate) type Applied = Result<(WriteOutcome, Vec<QueueId>), StoreError>;
 
-fn apply(db: &Connection, operation: &Operation) -> Applied {
+fn apply(db: &dyn Sql, operation: &Operation) -> Applied {
     let done = |files| (WriteOutcome::Done, files);
     match operation {
         // The writer moves the journal before the transaction.
         Operation::Move { .. } => Ok(done(vec![])),
-        Operation::Enqueue { messages, lease_ms } => sqlite::enqueue(db, messages, *lease_ms).map(|()| done(vec![])),
-        Operation::Settle { settlement, lease_ms, .. } => sqlite::settle(db, settlement, *lease_ms).map(done),
+        Operation::Enqueue { messages, lease_ms } => db.enqueue(messages, *lease_ms).map(|()| (WriteOutcome::Enqueued(db.lease()), vec![])),
+        Operation::Settle { settlement, lease_ms, .. } => db.settle(settlement, *lease_ms).map(done),
         Operation::Claim { lane, now_ms, lease_ms, limit } => {
-            sqlite::claim(db, lane, *now_ms, *lease_ms, *limit).map(|claimed| (WriteOutcome::Claimed(claimed), vec![]))
+            db.claim(lane, *now_ms, *lease_ms, *limit).map(|claimed| (WriteOutcome::Claimed(claimed), vec![]))
         }
-        Operation::ReleaseClaims { now_ms } => sqlite::release_claims(db, *now_ms).map(|n| (WriteOutcome::Count(n), vec![])),
-        Operation::StepClock(step) => sqlite::step_clock(db, *step).map(|n| (WriteOutcome::Count(n), vec![])),
-        Operation::Retry { scope, now_ms } => sqlite::retry(db, scope, *now_ms).map(|n| (WriteOutcome::Count(n), vec![])),
-        Operation::Drop { id, index } => sqlite::drop_message(db, *id, *index).map(done),
-        Operation::Release { id, now_ms, expires_ms } => sqlite::release(db, *id, *now_ms, *expires_ms).map(|()| done(vec![])),
+        Operation::ReleaseClaims { now_ms } => tables::release_claims(db, *now_ms).map(|n| (WriteOutcome::Count(n), vec![])),
+        Operation::StepClock(step) => tables::step_clock(db, *step).map(|n| (WriteOutcome::Count(n), vec![])),
+        Operation::Retry { scope, now_ms } => tables::retry(db, scope, *now_ms).map(|n| (WriteOutcome::Count(n), vec![])),
+        Operation::Drop { id, index } => tables::drop_message(db, *id, *index).map(done),
+        Operation::Release { id, now_ms, expires_ms } => tables::release(db, *id, *now_ms, *expires_ms).map(|()| done(vec![])),
         Operation::Replace { id, with } => {
-            let files = sqlite::drop_message(db, *id, None)?;
-            sqlite::enqueue(db, std::slice::from_ref(with), 0).map(|()| done(files))
+            let files = tables::drop_message(db, *id, None)?;
+            db.enqueue(std::slice::from_ref(with), 0).map(|()| done(files))
         }
         Operation::Notice { messages, up_to, now_ms } => {
-            sqlite::set_noticed(db, *up_to, *now_ms)?;
-            sqlite::enqueue(db, messages, *now_ms).map(|()| done(vec![]))
+            tables::set_noticed(db, *up_to, *now_ms)?;
+            db.enqueue(messages, *now_ms).map(|()| done(vec![]))
         }
-        Operation::ExpireHeld { now_ms } => sqlite::expire_held(db, *now_ms).map(|(n, files)| (WriteOutcome::Count(n), files)),
-        Operation::RememberSender { token, sender, now_ms } => sqlite::insert_srs_sender(db, token, sender, *now_ms).map(|()| done(vec![])),
-        Operation::RecordLogins(uses) => sqlite::record_logins(db, uses).map(|()| done(vec![])),
-        Operation::RecordRecipients(recipients) => sqlite::record_recipients(db, recipients).map(|()| done(vec![])),
-        Operation::CountDaily(rows) => sqlite::count_daily(db, rows).map(|n| (WriteOutcome::Count(n), vec![])),
-        Operation::ChangeDaily(change) => sqlite::change_daily(db, change).map(|()| done(vec![])),
-        Operation::Directory(changes) => changes.iter().try_for_each(|c| sqlite::change_directory(db, c)).map(|()| done(vec![])),
-        Operation::Door(change) => sqlite::change_door(db, change).map(|()| done(vec![])),
-        Operation::Token(change) => sqlite::change_tokens(db, change).map(|()| done(vec![])),
-        Operation::KeepReport(new) => sqlite::keep_report(db, new).map(|()| done(vec![])),
+        Operation::ExpireHeld { now_ms } => tables::expire_held(db, *now_ms).map(|(n, files)| (WriteOutcome::Count(n), files)),
+        Operation::RememberSender { token, sender, now_ms } => tables::insert_srs_sender(db, token, sender, *now_ms).map(|()| done(vec![])),
+        Operation::RecordLogins(uses) => tables::record_logins(db, uses).map(|()| done(vec![])),
+        Operation::RecordRecipients(recipients) => tables::record_recipients(db, recipients).map(|()| done(vec![])),
+        Operation::CountDaily(rows) => tables::count_daily(db, rows).map(|n| (WriteOutcome::Count(n), vec![])),
+        Operation::ChangeDaily(change) => tables::change_daily(db, change).map(|()| done(vec![])),
+        Operation::Directory(changes) => changes.iter().try_for_each(|c| tables::change_directory(db, c)).map(|()| done(vec![])),
+        Operation::Door(change) => tables::change_door(db, change).map(|()| done(vec![])),
+        Operation::Token(change) => tables::change_tokens(db, change).map(|()| done(vec![])),
+        Operation::KeepReport(new) => tables::keep_report(db, new).map(|()| done(vec![])),
+        Operation::Cluster(change) => db.change_cluster(change).map(|n| (WriteOutcome::Count(n), vec![])),
     }
 }
 
@@ -164,28 +170,38 @@ fn is_guarded(operation: &Operation) -> bool {
             | Operation::ChangeDaily(_)
             | Operation::Door(_)
             | Operation::Token(_)
+            | Operation::Cluster(_)
     )
 }
 
-/// Runs operations as one transaction.
-pub(crate) fn transact(db: &Connection, jobs: &[WriteJob], guard: Guarded) -> Result<Vec<Applied>, StoreError> {
-    db.execute_batch("BEGIN IMMEDIATE")?;
+/// Runs operations as one transaction. `last` is what is done before its commit.
+pub(crate) fn transact(
+    db: &dyn Sql,
+    jobs: &[WriteJob],
+    guard: Guarded,
+    last: &dyn Fn(&[Applied]) -> Result<(), StoreError>,
+) -> Result<Vec<Applied>, StoreError> {
+    db.control(db.begin())?;
     let mut applied = Vec::with_capacity(jobs.len());
     for job in jobs {
         let guarded = guard == Guarded::All || is_guarded(&job.operation);
         if guarded {
-            db.execute_batch("SAVEPOINT operation")?;
+            db.control("SAVEPOINT operation")?;
         }
-        let result = apply(db, &job.operation);
+        let result = apply(db, &job.operation).and_then(|(outcome, gone)| {
+            db.forget_contents(&gone)?;
+            Ok((outcome, gone))
+        });
         if guarded {
-            db.execute_batch(if result.is_ok() { "RELEASE operation" } else { "ROLLBACK TO operation; RELEASE operation" })?;
+            db.control(if result.is_ok() { "RELEASE operation" } else { "ROLLBACK TO operation; RELEASE operation" })?;
         }
         match result {
             Err(e) if !(guarded && concerns_one(&e)) => return Err(e),
             other => applied.push(other),
         }
     }
-    db.execute_batch("COMMIT")?;
+    last(&applied)?;
+    db.control("COMMIT")?;
     Ok(applied)
 }
 
@@ -213,8 +229,22 @@ pub(crate) fn needs_move(operation: &Operation, journal: &Journal) -> bool {
         | Operation::CountDaily(_)
         | Operation::ChangeDaily(_)
         | Operation::Door(_)
-        | Operation::Token(_) => false,
+        | Operation::Token(_)
+        | Operation::Cluster(_) => false,
     }
+}
+
+/// Returns the contents that an operation adds to the queue.
+pub(crate) fn contents(operation: &Operation) -> Vec<&Content> {
+    let messages: &[NewMessage] = match operation {
+        Operation::Enqueue { messages, .. }
+        | Operation::Notice { messages, .. }
+        | Operation::ChangeDaily(DailyChange::Done { messages, .. }) => messages,
+        Operation::Settle { settlement, .. } => &settlement.follow,
+        Operation::Replace { with, .. } => std::slice::from_ref(with),
+        _ => &[],
+    };
+    messages.iter().map(|new| &new.content).collect()
 }
 
 /// Returns how many octets an operation adds to the database, approximately; `None` if it adds no mail, so that it is never refused.

@@ -10,10 +10,11 @@ use crate::content::Content;
 use crate::error::StoreError;
 use crate::handle::Store;
 use crate::message::{
-    Claimed, ClockStep, Committed, FailedDelivery, ListFilter, ListedMessage, NewMessage, NoticeMark, QueueTotals, Settlement, Unnoticed,
+    Claimed, ClockStep, Committed, FailedDelivery, Lease, ListFilter, ListedMessage, NewMessage, NoticeMark, QueueTotals, Settlement,
+    Unnoticed,
 };
 use crate::operation::{Operation, WriteOutcome};
-use crate::sqlite::{self, LaneDue, QueueLoad, RetryScope};
+use crate::tables::{self, LaneDue, QueueLoad, RetryScope};
 
 /// Lanes that are named in a [`QueueLoad`].
 const LANES_MAX: usize = 20;
@@ -30,13 +31,13 @@ const RECIPIENTS_PER_MS: i64 = 100;
 impl Store {
     /// Commits messages; they are on disk, synced, when this returns, large contents in files. Claims end at `lease_ms`.
     pub async fn commit(&self, messages: Vec<NewMessage>, lease_ms: i64) -> Result<Committed, StoreError> {
-        let (messages, files) = self.in_files(messages).await?;
+        let (messages, files) = if self.cluster.is_some() { (messages, Vec::new()) } else { self.in_files(messages).await? };
         let done = self.write(Operation::Enqueue { messages, lease_ms }).await;
         // After any other error it is unknown what survives a crash: the rows may, and then need their content.
         if let Err(StoreError::Full) = done {
             files.iter().for_each(|content| self.discard(content));
         }
-        done.map(|_| Committed(()))
+        done.map(|outcome| if let WriteOutcome::Enqueued(lease) = outcome { Committed(lease) } else { Committed(Lease::default()) })
     }
 
     /// Puts large contents that are in memory only into files. Returns the messages, and those contents.
@@ -74,8 +75,10 @@ impl Store {
 
     /// Returns every lane with recipients.
     pub async fn lanes(&self) -> Result<Vec<LaneDue>, StoreError> {
-        self.write(Operation::Move { only_settlements: true }).await?;
-        self.read(sqlite::lanes).await
+        if self.cluster.is_none() {
+            self.write(Operation::Move { only_settlements: true }).await?;
+        }
+        self.read(tables::lanes).await
     }
 
     /// Claims up to `limit` due recipients of a lane.
@@ -104,10 +107,10 @@ impl Store {
             (None, Some(lane)) => return self.count(Operation::Retry { scope: RetryScope::Lane(lane), now_ms }).await,
             (None, None) => {}
         }
-        let last = self.read_queue(sqlite::highest_id).await?;
+        let last = self.read_queue(tables::highest_id).await?;
         let (mut retried, mut after) = (0, QueueId(i64::MIN));
         while after < last
-            && let Some(until) = self.read(move |db| sqlite::end_of_retry_step(db, after)).await?
+            && let Some(until) = self.read(move |db| tables::end_of_retry_step(db, after)).await?
         {
             retried += self.count(Operation::Retry { scope: RetryScope::Range { after, until }, now_ms }).await?;
             after = until;
@@ -140,7 +143,7 @@ impl Store {
 
     /// Returns failures and held messages since the last notice, at most `limit` of each.
     pub async fn unnoticed(&self, limit: u32) -> Result<Unnoticed, StoreError> {
-        self.read_queue(move |db| sqlite::unnoticed(db, limit)).await
+        self.read_queue(move |db| tables::unnoticed(db, limit)).await
     }
 
     /// Commits a notice to the postmaster, and the last failure and held message in it.
@@ -150,7 +153,7 @@ impl Store {
 
     /// Returns deliveries that failed without a DSN, the newest first.
     pub async fn failed(&self, before: Option<i64>, limit: u32) -> Result<Vec<(i64, FailedDelivery)>, StoreError> {
-        self.read_queue(move |db| sqlite::list_failed(db, before, limit)).await
+        self.read_queue(move |db| tables::list_failed(db, before, limit)).await
     }
 
     /// Returns a page of the queue.
@@ -158,7 +161,7 @@ impl Store {
         let mut listed = Vec::new();
         loop {
             let step = filter.clone();
-            let step = self.read_queue(move |db| sqlite::list(db, &step)).await?;
+            let step = self.read_queue(move |db| tables::list(db, &step)).await?;
             filter.limit = filter.limit.saturating_sub(u32::try_from(step.messages.len()).unwrap_or(u32::MAX));
             listed.extend(step.messages);
             match step.behind {
@@ -170,7 +173,7 @@ impl Store {
 
     /// Returns the totals of the queue.
     pub async fn totals(&self) -> Result<QueueTotals, StoreError> {
-        self.read_queue(sqlite::totals).await
+        self.read_queue(tables::totals).await
     }
 
     /// Returns what waits, by lane and by age: the largest 20 lanes, then the sum of the others. The cost grows with the length of the queue, and other
@@ -183,7 +186,7 @@ impl Store {
             return Ok(load.clone());
         }
         let recipients = i64::try_from(self.totals().await?.recipients).unwrap_or(i64::MAX);
-        let load = Arc::new(self.read(move |db| sqlite::load(db, now_ms, LANES_MAX)).await?);
+        let load = Arc::new(self.read(move |db| tables::load(db, now_ms, LANES_MAX)).await?);
         *known = Some((now_ms + (LOAD_FOR_MS + recipients / RECIPIENTS_PER_MS).min(LOAD_FOR_MAX_MS), load.clone()));
         Ok(load)
     }

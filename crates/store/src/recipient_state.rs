@@ -4,8 +4,7 @@
 
 use std::fmt;
 
-use rusqlite::ToSql;
-use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
+use crate::engine::{FromValue, ToValue, Value};
 
 /// The state of a recipient in the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -57,16 +56,16 @@ impl fmt::Display for RecipientState {
     }
 }
 
-impl ToSql for RecipientState {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok((*self as u8).into())
+impl ToValue for RecipientState {
+    fn to_value(&self) -> Value<'_> {
+        Value::Int((*self as u8).into())
     }
 }
 
-impl FromSql for RecipientState {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        let number = value.as_i64()?;
-        Self::ALL.into_iter().find(|state| i64::from(*state as u8) == number).ok_or(FromSqlError::OutOfRange(number))
+impl FromValue for RecipientState {
+    fn from_value(value: Value<'_>) -> Result<Self, String> {
+        let number = i64::from_value(value)?;
+        Self::ALL.into_iter().find(|state| i64::from(*state as u8) == number).ok_or_else(|| format!("{number} is no state"))
     }
 }
 
@@ -88,7 +87,7 @@ mod tests {
         ] {
             for state in RecipientState::ALL {
                 let sql = format!("SELECT {condition} FROM (SELECT ? AS state)");
-                let matches: bool = db.query_row(&sql, [state], |row| row.get(0)).unwrap();
+                let matches: bool = db.query_row(&sql, [state.to_value()], |row| row.get(0)).unwrap();
                 assert_eq!(matches, states.contains(&state), "{condition} {state:?}");
             }
         }
@@ -96,8 +95,7 @@ mod tests {
 
     #[test]
     fn an_unknown_number_is_an_error() {
-        let db = Connection::open_in_memory().unwrap();
-        assert_eq!(db.query_row("SELECT 3", [], |row| row.get::<_, RecipientState>(0)).unwrap(), RecipientState::Held);
-        assert!(db.query_row("SELECT 4", [], |row| row.get::<_, RecipientState>(0)).is_err());
+        assert_eq!(RecipientState::from_value(Value::Int(3)), Ok(RecipientState::Held));
+        assert!(RecipientState::from_value(Value::Int(4)).is_err());
     }
 }

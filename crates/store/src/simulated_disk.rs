@@ -11,8 +11,9 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::handle::Query;
+use crate::line::BATCH_MAX;
 use crate::operation::WriteJob;
-use crate::writer::{BATCH_MAX, Writer};
+use crate::writer::Writer;
 
 /// What comes of a batch of operations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +49,7 @@ pub(crate) fn start(
     tokio::spawn(write(disk, writer, jobs));
     tokio::spawn(async move {
         while let Some(query) = queries.recv().await {
-            query(&reader);
+            query(Ok(&reader));
         }
     });
 }

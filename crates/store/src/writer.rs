@@ -7,39 +7,24 @@
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use mail::QueueId;
 use rusqlite::Connection;
 use tokio::sync::mpsc;
-use tokio::sync::mpsc::error::TryRecvError;
 
 use crate::batches::Batches;
 use crate::error::StoreError;
 use crate::journal::Journal;
-use crate::message::Disposition;
+use crate::line::{self, BATCH_MAX, refuse};
 use crate::operation::{Applied, Guarded, Operation, WriteJob, WriteOutcome, concerns_one, needs_move, new_bytes, transact};
 use crate::room::Room;
-
-/// Maximum operations that are taken together.
-pub(crate) const BATCH_MAX: usize = 512;
 
 /// Maximum operations in a transaction while settlements arrive, which wait for its end.
 const BESIDE_SETTLEMENTS_MAX: usize = 128;
 
-/// Maximum operations that wait for the writer.
-pub(crate) const LINE_MAX: usize = 4096;
-
 /// Maximum length of the log: above it the writer waits until the log is moved, in octets.
 const LOG_MAX_BYTES: u64 = 512 << 20;
-
-/// Time for which settlements wait for the next message, so that one sync is enough for both. A crash repeats deliveries that are not settled, at most
-/// one for each connection.
-const SETTLEMENTS_WAIT: Duration = Duration::from_millis(20);
-
-/// Time between two looks at the line while nothing waits; a sender wakes the thread before.
-const IDLE: Duration = Duration::from_secs(3600);
 
 pub(crate) struct Writer {
     pub db: Connection,
@@ -56,51 +41,14 @@ pub(crate) struct Writer {
     pub log_grew: bool,
 }
 
-/// Whether an operation may wait for others: it only says that recipients are done.
-fn may_wait(job: &WriteJob) -> bool {
-    let Operation::Settle { settlement, may_wait: true, .. } = &job.operation else { return false };
-    crate::journal::is_plain(settlement) && settlement.recipients.iter().all(|(_, result)| *result == Disposition::Done)
-}
-
 impl Writer {
     /// Runs until every handle is dropped. A sender unparks the thread after it has sent.
     pub fn run(mut self, mut line: mpsc::Receiver<WriteJob>) {
         let mut jobs = Vec::with_capacity(BATCH_MAX);
-        while self.take(&mut line, &mut jobs) {
+        while line::take(&mut line, &mut jobs, || self.tidy()) {
             self.commit(&mut jobs);
         }
         self.close();
-    }
-
-    /// Takes the operations that wait. False if there will be none.
-    #[allow(clippy::disallowed_methods)] // how long settlements wait for others, which no outcome depends on
-    fn take(&mut self, line: &mut mpsc::Receiver<WriteJob>, jobs: &mut Vec<WriteJob>) -> bool {
-        let mut until = None;
-        loop {
-            let mut is_closed = false;
-            while jobs.len() < BATCH_MAX {
-                match line.try_recv() {
-                    Ok(job) => jobs.push(job),
-                    Err(error) => {
-                        is_closed = error == TryRecvError::Disconnected;
-                        break;
-                    }
-                }
-            }
-            if jobs.is_empty() {
-                if is_closed {
-                    return false;
-                }
-                thread::park_timeout(self.tidy().unwrap_or(IDLE));
-                continue;
-            }
-            let until = *until.get_or_insert_with(|| Instant::now() + SETTLEMENTS_WAIT);
-            let wait = until.saturating_duration_since(Instant::now());
-            if is_closed || wait.is_zero() || jobs.len() >= BATCH_MAX || !jobs.iter().all(may_wait) {
-                return true;
-            }
-            thread::park_timeout(wait);
-        }
     }
 
     /// Moves the journal to the database when that is due. Returns when it is due next.
@@ -241,7 +189,7 @@ impl Writer {
     #[allow(clippy::disallowed_methods)] // the duration of a commit is measured, and nothing is decided by it
     fn transact(&self, jobs: &[WriteJob], guard: Guarded) -> Result<Vec<Applied>, StoreError> {
         let begin = Instant::now();
-        let outcome = transact(&self.db, jobs, guard);
+        let outcome = transact(&self.db, jobs, guard, &|_| Ok(()));
         self.batches.count(jobs.len(), begin.elapsed(), outcome.is_ok());
         if outcome.is_err() {
             // After a failed COMMIT SQLite may have rolled back by itself; this then fails without harm.
@@ -270,12 +218,5 @@ impl Writer {
                 let _ = self.db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
             }
         }
-    }
-}
-
-/// Sends an error to operations.
-fn refuse(jobs: Vec<WriteJob>, error: &StoreError) {
-    for job in jobs {
-        let _ = job.answer.send(Err(error.clone()));
     }
 }

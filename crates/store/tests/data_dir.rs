@@ -1,6 +1,8 @@
 //! The data directory: a lost database, orphans, the lock, modes.
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used)]
 
+mod world;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -8,6 +10,7 @@ use std::path::Path;
 use bytes::Bytes;
 use mail::{Body, Mailbox, Notify, QueueId, ReversePath};
 use store::{Content, Disposition, Flow, ListFilter, Message, NewMessage, NewRecipient, Settlement, Store, StoreError, Swept, TlsWish};
+use world::{World, over_engines};
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -124,10 +127,8 @@ async fn orphans_are_set_apart_and_removed_a_month_later() {
     assert!(note.exists());
 }
 
-#[tokio::test]
-async fn a_duplicate_id_fails_only_its_own_message() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path()).unwrap();
+async fn a_duplicate_id_fails_only_its_own_message(world: World) {
+    let store = world.open().await;
     store.commit(vec![message(50, &small(50))], 0).await.unwrap();
     // Sent together, they share a transaction.
     let commits: Vec<_> = (1..=100)
@@ -144,14 +145,12 @@ async fn a_duplicate_id_fails_only_its_own_message() {
     assert_eq!(store.totals().await.unwrap().messages, 100);
 }
 
-#[tokio::test]
-async fn new_ids_are_above_those_in_the_database() {
-    let dir = tempfile::tempdir().unwrap();
+async fn new_ids_are_above_those_in_the_database(world: World) {
     let ahead = QueueId(QueueId::next(1_900_000_000_000, 0).0 + 7_000_000_000);
-    let store = Store::open(dir.path()).unwrap();
+    let store = world.open().await;
     store.commit(vec![message(ahead.0, &small(ahead.0))], 0).await.unwrap();
     drop(store);
-    reopened(dir.path()).await.unwrap();
+    world.reopen().await;
     assert!(QueueId::next(1_800_000_000_000, 0) > ahead, "a clock that was set back repeats no id");
 }
 
@@ -164,31 +163,27 @@ async fn other_users_cannot_write_to_the_directory() {
     assert_eq!(mode(), 0o755);
 }
 
-#[tokio::test]
-async fn damaged_content_is_detected() {
-    use std::os::unix::fs::FileExt;
-    let dir = tempfile::tempdir().unwrap();
-    with_large_content(dir.path()).await;
-    let store = reopened(dir.path()).await.unwrap();
+async fn damaged_content_is_detected(world: World) {
+    let store = world.open().await;
+    let content = store.put(QueueId(1), &vec![b'x'; 600_000]).await.unwrap();
+    store.commit(vec![message(1, &content)], 0).await.unwrap();
     store.commit(vec![message(2, &small(2))], 0).await.unwrap();
-    assert!(store.content(QueueId(1)).await.is_ok() && store.content(QueueId(2)).await.is_ok());
-    let file = fs::File::options().write(true).open(dir.path().join("content").join(QueueId(1).to_string())).unwrap();
-    file.write_at(b"y", 200_000).unwrap();
-    let db = rusqlite::Connection::open(dir.path().join("waypost.db")).unwrap();
-    db.execute("UPDATE content SET data = CAST('Subject: ho' || char(13, 10, 13, 10) AS BLOB) WHERE id = 2", []).unwrap();
+    for (id, size) in [(1, 600_000), (2, small(2).size_bytes())] {
+        assert_eq!(store.content(QueueId(id)).await.unwrap().size_bytes(), size);
+    }
+    world.damage_large(1, 200_000);
+    world.set_content(2, b"Subject: ho\r\n\r\n");
     for id in [1, 2] {
         let error = store.content(QueueId(id)).await.unwrap_err();
         assert!(matches!(&error, StoreError::Corrupt(text) if text.contains("CRC-32 does not match")), "{error}");
     }
     // Content of an older version has no CRC-32.
-    db.execute("UPDATE content SET crc32 = NULL", []).unwrap();
+    world.execute("UPDATE content SET crc32 = NULL");
     assert!(store.content(QueueId(1)).await.is_ok() && store.content(QueueId(2)).await.is_ok());
 }
 
-#[tokio::test]
-async fn totals_follow_every_change() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path()).unwrap();
+async fn totals_follow_every_change(world: World) {
+    let store = world.open().await;
     let held = |id: i64, content: &Content| NewMessage { held: Some("suspicious".into()), ..message(id, content) };
     let content = small(1);
     // Three held messages share a content, as the targets of an alias do; it counts once.
@@ -213,10 +208,8 @@ async fn totals_follow_every_change() {
     assert_eq!(totals().await, (2, 2, 0, 0, 0));
 }
 
-#[tokio::test]
-async fn a_list_finds_messages_far_behind() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path()).unwrap();
+async fn a_list_finds_messages_far_behind(world: World) {
+    let store = world.open().await;
     let content = small(1);
     store.commit((1..=5000).map(|id| message(id, &content)).collect(), 0).await.unwrap();
     let mut last = message(9000, &small(9000));
@@ -232,3 +225,11 @@ async fn a_list_finds_messages_far_behind() {
     assert_eq!(ids(ListFilter { after: Some(QueueId(4995)), ..filter.clone() }).await, [4996, 4997, 4998, 4999, 5000, 9000]);
     assert_eq!(ids(ListFilter { limit: 5001, held: Some(false), ..filter }).await.len(), 5000);
 }
+
+over_engines!(
+    a_duplicate_id_fails_only_its_own_message,
+    new_ids_are_above_those_in_the_database,
+    damaged_content_is_detected,
+    totals_follow_every_change,
+    a_list_finds_messages_far_behind,
+);

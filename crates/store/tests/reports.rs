@@ -1,9 +1,12 @@
 //! Received reports on a real disk: stored once, found again, and bounded.
 #![allow(clippy::indexing_slicing, clippy::unwrap_used)]
 
+mod world;
+
 use reports::dmarc::{Disposition, DkimSeen, DmarcReport, Outcome, Override, PublishedPolicy, Reason, Row, SpfSeen};
 use reports::tls::{FailureDetails, Policy, PolicyResult, ResultType, Summary, TlsReport};
 use store::{KeptRows, NewReport, ReportContent, ReportFilter, Store};
+use world::{World, over_engines};
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -42,10 +45,8 @@ async fn count(store: &Store, domain: Option<&str>) -> usize {
     store.reports(filter).await.unwrap().len()
 }
 
-#[tokio::test]
-async fn a_report_is_stored_once_and_read_back() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path()).unwrap();
+async fn a_report_is_stored_once_and_read_back(world: World) {
+    let store = world.open().await;
     let rows = vec![row("192.0.2.1"), row("2001:db8::1")];
     for _ in 0..2 {
         store.keep_report(aggregate("far.test", "1", rows.clone(), DAY_MS)).await.unwrap();
@@ -59,16 +60,13 @@ async fn a_report_is_stored_once_and_read_back() {
     let (_, found) = store.report(listed[1].n).await.unwrap().unwrap();
     assert_eq!(found, KeptRows::Dmarc(rows));
     assert!(store.report(99).await.unwrap().is_none());
-    let db = rusqlite::Connection::open(dir.path().join("waypost.db")).unwrap();
-    let kept: i64 = db.query_row("SELECT count(*) FROM received_dmarc_row", [], |row| row.get(0)).unwrap();
+    let kept: i64 = world.number("SELECT count(*) FROM received_dmarc_row");
     assert_eq!(kept, 2, "the second copy leaves nothing");
     assert_eq!((count(&store, Some("example.test")).await, count(&store, Some("other.test")).await), (2, 0));
 }
 
-#[tokio::test]
-async fn failures_of_a_tls_report_are_bounded() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path()).unwrap();
+async fn failures_of_a_tls_report_are_bounded(world: World) {
+    let store = world.open().await;
     let failure = FailureDetails {
         result: ResultType::CertificateExpired,
         mx_host: "mx.example.test\u{1b}[2J".into(),
@@ -101,10 +99,8 @@ async fn failures_of_a_tls_report_are_bounded() {
     assert_eq!((policies[2].successful, policies[2].failed), (4, 3));
 }
 
-#[tokio::test]
-async fn old_reports_are_removed_and_no_sender_displaces_others() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path()).unwrap();
+async fn old_reports_are_removed_and_no_sender_displaces_others(world: World) {
+    let store = world.open().await;
     store.keep_report(aggregate("old.test", "1", vec![row("192.0.2.1")], DAY_MS)).await.unwrap();
     store.keep_report(aggregate("far.test", "1", vec![row("192.0.2.1")], 300 * DAY_MS)).await.unwrap();
     let many = vec![row("192.0.2.9"); 10_000];
@@ -114,7 +110,12 @@ async fn old_reports_are_removed_and_no_sender_displaces_others() {
     let listed = store.reports(ReportFilter { limit: 100, ..ReportFilter::default() }).await.unwrap();
     let of = |submitter: &str| listed.iter().filter(|r| r.submitter == submitter).count();
     assert_eq!((of("old.test"), of("far.test"), of("loud.test")), (0, 1, 20));
-    let db = rusqlite::Connection::open(dir.path().join("waypost.db")).unwrap();
-    let left: i64 = db.query_row("SELECT count(*) FROM received_dmarc_row", [], |row| row.get(0)).unwrap();
+    let left: i64 = world.number("SELECT count(*) FROM received_dmarc_row");
     assert_eq!(left, 200_001, "rows go with their report");
 }
+
+over_engines!(
+    a_report_is_stored_once_and_read_back,
+    failures_of_a_tls_report_are_bounded,
+    old_reports_are_removed_and_no_sender_displaces_others,
+);

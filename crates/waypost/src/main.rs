@@ -9,6 +9,7 @@ mod conversation;
 mod dns_facts;
 mod dns_state;
 mod nodes;
+mod open_store;
 mod output;
 mod owner;
 mod serve;

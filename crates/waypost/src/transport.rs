@@ -27,6 +27,7 @@ use tower::ServiceExt;
 
 use crate::config::Config;
 use crate::control::OfflineControl;
+use crate::open_store::{explained, open_store};
 use crate::owner::{self, Opened, other_than_root};
 
 /// Maximum time for a response; hashing and large imports take a while.
@@ -78,14 +79,14 @@ impl Transport {
     pub async fn in_process(config: &Config) -> Result<Self> {
         let data = &config.file.data_dir;
         refuse_foreign(data)?;
-        let store = Store::open(data).map_err(|error| match error {
+        let store = open_store(config).await.map_err(|error| match error {
             StoreError::InUse(_) => anyhow!(
                 "{error}, but no server answers on {}\n  hint: it may be starting or stopping: try again; otherwise check that it uses the \
                  admin_socket of this configuration ({})",
                 config.admin_socket().display(),
                 config.path.display()
             ),
-            other => with_remedy(&other, data),
+            other => explained(&other, config),
         })?;
         // This process has the only access: claims of others have ended.
         store.release_claims(net::Clock::system().now_ms()).await?;
@@ -229,11 +230,6 @@ fn failure(status: StatusCode, bytes: &[u8]) -> anyhow::Error {
 }
 
 /// Describes why the data directory cannot be opened, with the remedy.
-pub fn with_remedy(error: &StoreError, data: &Path) -> anyhow::Error {
-    let hint = error.remedy(data).map(|remedy| format!("\n  hint: {remedy}")).unwrap_or_default();
-    anyhow!("cannot open the data directory {}: {error}{hint}", data.display())
-}
-
 async fn handshake(stream: UnixStream) -> Result<hyper::client::conn::http1::SendRequest<Body>> {
     let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     // The request that fails gets the error of the connection.

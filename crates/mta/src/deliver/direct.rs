@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use mail::{Domain, Mailbox, QueueId};
 use net::random_u32;
-use store::{Claimed, ClaimedRecipient, Flow, NewMessage, RecipientKey};
+use store::{Claimed, ClaimedRecipient, Flow, Lease, NewMessage, RecipientKey};
 
 use crate::deliver::connect::{TriedHosts, connect};
 use crate::deliver::outbound::Outbound;
@@ -53,8 +53,8 @@ impl DirectSender {
             ClaimedRecipient { key, recipient, attempts: 0 }
         };
         let recipients = (0..).zip(recipients).map(claimed).collect();
-        let claimed = Claimed { message: message.clone(), content: Some(content.clone()), recipients };
-        let attempt = deliver(&mut connection, &claimed, &content).await;
+        let claimed = Claimed { message: message.clone(), content: Some(content.clone()), recipients, lease: Lease::default() };
+        let attempt = deliver(&mut connection, &self.0.shared().store, &claimed, &content).await;
         let host = connection.host.clone();
         connection.close(attempt.reusable).await;
         match attempt.results.into_iter().next() {

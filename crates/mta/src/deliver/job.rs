@@ -55,7 +55,8 @@ impl Job {
             return None;
         }
         let recipients = vec![self.claimed.recipients.remove(index)];
-        let claimed = Claimed { message: self.claimed.message.clone(), content: self.claimed.content.clone(), recipients };
+        let claimed =
+            Claimed { message: self.claimed.message.clone(), content: self.claimed.content.clone(), recipients, lease: self.claimed.lease };
         Some(Self::new(claimed, self.domain.clone(), 0))
     }
 }

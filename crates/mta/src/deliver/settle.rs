@@ -41,9 +41,24 @@ pub(crate) async fn set_aside(outbound: &Outbound, mut job: Job, reason: &str) {
     outbound.breakers().give_back(&mut job, outbound.shared().clock.now_ms());
     delivery_log::set_aside(outbound.shared(), &job, reason);
     let aside = |r: &ClaimedRecipient| (r.key, Disposition::SetAside { reason: reason.to_owned() });
-    let settlement = Settlement { recipients: job.claimed.recipients.iter().map(aside).collect(), ..Settlement::default() };
+    let recipients = job.claimed.recipients.iter().map(aside).collect();
+    let settlement = Settlement { recipients, lease: job.claimed.lease, ..Settlement::default() };
     write(outbound, settlement, Haste::AtOnce).await;
     outbound.window.release(&job);
+}
+
+/// Gives back recipients that this node may not deliver any more: if nobody has taken them, they are due at once.
+pub(crate) async fn give_back(outbound: &Outbound, job: &Job) {
+    let now_ms = outbound.shared().clock.now_ms();
+    tracing::warn!(id = %job.claimed.message.id, "this node could not reach the database for too long: the message is left to the node that claims it next");
+    let later = |r: &ClaimedRecipient| {
+        let reason = "the node that had claimed it could not reach the database".to_owned();
+        (r.key, Disposition::Deferred { next_attempt_ms: now_ms, status: EnhancedCode(4, 3, 2), reason, counts: false })
+    };
+    let recipients = job.claimed.recipients.iter().map(later).collect();
+    write(outbound, Settlement { recipients, lease: job.claimed.lease, ..Settlement::default() }, Haste::AtOnce).await;
+    outbound.window.release(job);
+    outbound.outbox.wake.wake();
 }
 
 /// When a settlement has to be on disk.
@@ -81,7 +96,7 @@ pub(crate) async fn settle_in(outbound: &Outbound, mut job: Job, mut results: Ou
         schedule: shared.settings.load().schedule.clone(),
         now_ms,
         expires_ms: outbound.clock_steps.expires_ms(&shared.clock, job.claimed.message.expires_ms),
-        settlement: Settlement::default(),
+        settlement: Settlement { lease: job.claimed.lease, ..Settlement::default() },
         reported: Vec::new(),
         rewritten: Vec::new(),
     };

@@ -6,7 +6,7 @@
 use mail::{EnhancedCode, Reply, header_len};
 use policy::{Scope, Trouble};
 use smtp::client::{ClientEvent, ClientTransaction, Failure, Outcome, Phase, Stage};
-use store::{Claimed, Content, TlsWish};
+use store::{Claimed, Content, Store, TlsWish};
 use tokio::time::timeout;
 
 use crate::deliver::connect::{Connection, reply_timeout};
@@ -61,7 +61,7 @@ impl Attempt {
 }
 
 /// Sends the message.
-pub(crate) async fn deliver(connection: &mut Connection, claimed: &Claimed, content: &Content) -> Attempt {
+pub(crate) async fn deliver(connection: &mut Connection, store: &Store, claimed: &Claimed, content: &Content) -> Attempt {
     let count = claimed.recipients.len();
     // A local mailbox server is the final hop.
     let requiretls = claimed.message.tls == TlsWish::Required && !matches!(connection.stream, Stream::Local(_));
@@ -70,7 +70,7 @@ pub(crate) async fn deliver(connection: &mut Connection, claimed: &Claimed, cont
     }
     connection.messages += 1;
     connection.session.begin(transaction(claimed, content, requiretls));
-    let outcome = converse(connection, claimed, content).await;
+    let outcome = converse(connection, store, claimed, content).await;
     match outcome {
         Ok(outcome) => finished(connection, outcome),
         Err(Interrupted::Failed(failure)) => {
@@ -84,6 +84,7 @@ pub(crate) async fn deliver(connection: &mut Connection, claimed: &Claimed, cont
             let late = Trouble::connection_lost(format!("{} did not answer in time", connection.host));
             Attempt { is_in_doubt, ..Attempt::failed(count, &late, false) }
         }
+        Err(Interrupted::LeaseLost) => Attempt::failed(count, &Trouble::connection_lost("this node lost its claim of the message"), false),
         Err(Interrupted::Unreadable(text)) => Attempt::failed(count, &Trouble::unreadable(&text), false),
     }
 }
@@ -99,6 +100,8 @@ enum Interrupted {
     Failed(Failure),
     TimedOut,
     Unreadable(String),
+    /// This node may not deliver it any more.
+    LeaseLost,
 }
 
 fn transaction(claimed: &Claimed, content: &Content, requiretls: bool) -> ClientTransaction {
@@ -137,12 +140,20 @@ fn transaction(claimed: &Claimed, content: &Content, requiretls: bool) -> Client
     }
 }
 
-async fn converse(connection: &mut Connection, claimed: &Claimed, content: &Content) -> Result<Outcome, Interrupted> {
+async fn converse(connection: &mut Connection, store: &Store, claimed: &Claimed, content: &Content) -> Result<Outcome, Interrupted> {
     let mut output = Vec::new();
     loop {
         while let Some(event) = connection.session.next_event() {
             match event {
-                ClientEvent::SendContent => send_content(connection, claimed, content, &mut output).await?,
+                ClientEvent::SendContent => {
+                    send_content(connection, claimed, content, &mut output).await?;
+                    if !store.may_deliver(claimed.lease) {
+                        // The content is not ended, so the host does not take it: another node delivers it.
+                        return Err(Interrupted::LeaseLost);
+                    }
+                    connection.session.finish_content();
+                    send(connection, &mut output).await?;
+                }
                 ClientEvent::Done(outcome) => return Ok(outcome),
                 ClientEvent::Failed(failure) => return Err(Interrupted::Failed(failure)),
                 ClientEvent::StartTls | ClientEvent::Ready => {}
@@ -195,8 +206,7 @@ async fn send_content(connection: &mut Connection, claimed: &Claimed, content: &
     if left > 0 {
         return Err(Interrupted::Unreadable("it is shorter than recorded".into()));
     }
-    connection.session.finish_content();
-    send(connection, output).await
+    Ok(())
 }
 
 fn finished(connection: &Connection, outcome: Outcome) -> Attempt {

@@ -10,7 +10,7 @@ use events::{Event, EventKind, Fact};
 use futures_util::future::BoxFuture;
 use mail::{Mailbox, QueueId};
 use net::random_u32;
-use store::{StoreError, Unnoticed};
+use store::{Duty, StoreError, Unnoticed};
 
 use crate::context::Shared;
 use crate::notify::letter::{Letter, one_line};
@@ -19,6 +19,9 @@ use crate::support::panic_edge::caught;
 
 /// Polling interval.
 const POLL_EVERY: Duration = Duration::from_secs(1);
+
+/// Time for which a node keeps the duty of sending notices.
+const DUTY_FOR: Duration = Duration::from_secs(60);
 
 /// Maximum number of messages of each kind that are listed.
 const LISTED_MAX: u32 = 50;
@@ -40,6 +43,9 @@ async fn notify_if_due(outbox: &Outbox) -> Result<bool, StoreError> {
     let Shared { settings, store, clock, .. } = &outbox.shared;
     let settings = settings.load_full();
     let (Some(postmaster), true) = (&settings.postmaster, settings.forward.notice_s > 0) else { return Ok(false) };
+    if !store.take_duty(Duty::Notices, DUTY_FOR).await? {
+        return Ok(false);
+    }
     let unnoticed = store.unnoticed(LISTED_MAX).await?;
     let now_ms = clock.now_ms();
     // A time in the future comes from a clock that was wrong.

@@ -14,7 +14,7 @@ use events::{Event, EventKind, Fact};
 use mail::Domain;
 use parking_lot::{Mutex, MutexGuard};
 use policy::Trouble;
-use store::{Flow, NewMessage, StoreError, TlsWish};
+use store::{Duty, Flow, NewMessage, StoreError, TlsWish};
 
 use crate::deliver::clock_step;
 use crate::deliver::dedup::DedupCache;
@@ -33,6 +33,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Interval at which expired held mail is removed, in milliseconds.
 const HELD_MS: i64 = 60_000;
+
+/// Time for which a node keeps the duty of removing expired held mail.
+const DUTY_FOR: Duration = Duration::from_secs(180);
 
 /// Maximum interval between two queries, since the clock may be set.
 const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(60);
@@ -221,7 +224,7 @@ impl Dispatch {
             }
             is_due
         };
-        if is_due {
+        if is_due && shared.store.take_duty(Duty::ExpireHeld, DUTY_FOR).await? {
             let removed = shared.store.expire_held(now_ms).await?;
             if removed > 0 {
                 let kind = EventKind::HeldExpired;

@@ -22,7 +22,7 @@ pub(crate) async fn enqueue(dispatch: &Dispatch, mut messages: Vec<NewMessage>) 
     let all_in_memory = in_memory.len() == messages.len();
     match store.commit(messages, lease_ms(clock.now_ms())).await {
         Ok(committed) => {
-            in_memory.into_iter().for_each(ReservedJobs::submit);
+            in_memory.into_iter().for_each(|jobs| jobs.submit(committed.lease()));
             if !all_in_memory {
                 dispatch.wake();
             }

@@ -5,5 +5,6 @@
 pub mod cut_through;
 pub mod dispatch;
 pub mod enqueue;
+pub mod news;
 pub mod not_taken;
 pub mod reservation;

@@ -2,7 +2,7 @@
 //!
 //! Invariant: reserved memory is either used by jobs, which return it when settled, or returned at once.
 
-use store::{Claimed, ClaimedRecipient, NewMessage, RecipientKey};
+use store::{Claimed, ClaimedRecipient, Lease, NewMessage, RecipientKey};
 
 use crate::deliver::job::{Job, Waiter};
 use crate::deliver::window::ReservedRoom;
@@ -34,8 +34,12 @@ impl Reservation {
                 None => {
                     // The message's octets are returned with its first job.
                     let held_bytes = if jobs.is_empty() { self.room.content_bytes } else { 0 };
-                    let claimed =
-                        Claimed { message: new.message.clone(), content: Some(new.content.clone()), recipients: vec![recipient.clone()] };
+                    let claimed = Claimed {
+                        message: new.message.clone(),
+                        content: Some(new.content.clone()),
+                        recipients: vec![recipient.clone()],
+                        lease: Lease::default(),
+                    };
                     jobs.push(Job::new(claimed, domain.clone(), held_bytes));
                 }
             }
@@ -57,13 +61,14 @@ impl ReservedJobs {
         if let Some(job) = self.jobs.first_mut() {
             job.waiter = Some(waiter);
         }
-        self.submit();
+        self.submit(Lease::default());
     }
 
-    /// Sends the jobs to their lanes, after the commit.
-    pub fn submit(mut self) {
+    /// Sends the jobs to their lanes, after the commit that claimed them under this lease.
+    pub fn submit(mut self, lease: Lease) {
         self.reservation.used = true;
-        for job in std::mem::take(&mut self.jobs) {
+        for mut job in std::mem::take(&mut self.jobs) {
+            job.claimed.lease = lease;
             self.reservation.dispatch.submit(job);
         }
     }

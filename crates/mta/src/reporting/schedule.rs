@@ -10,7 +10,7 @@ use events::{Event, EventKind, Fact};
 use mail::{Domain, Mailbox, QueueId};
 use net::{ClientTls, Resolver, random_u32};
 use reports::Envelope;
-use store::{DailyChange, DailyKind, DailyPeriod, DailyReportDue, Flow, NewMessage, StoreError};
+use store::{DailyChange, DailyKind, DailyPeriod, DailyReportDue, Duty, Flow, NewMessage, StoreError};
 use tokio::task::JoinSet;
 
 use crate::context::Shared;
@@ -24,6 +24,9 @@ const TLS_AT_ONCE: usize = 32;
 
 /// Maximum DMARC reports sent at the same time: each may take some MiB.
 const DMARC_AT_ONCE: usize = 8;
+
+/// Time for which a node keeps the duty of sending reports.
+const DUTY_FOR: Duration = Duration::from_secs(300);
 
 /// Maximum due reports read at a time.
 const DUE_MAX: u32 = 100;
@@ -116,6 +119,10 @@ impl UnderWay {
 
 async fn send_due(reporter: &Reporter, kind: DailyKind, under_way: &mut UnderWay) -> Result<(), StoreError> {
     let Shared { settings, store, clock, .. } = &reporter.outbox.shared;
+    // Other nodes leave the reports to the one that has the duty; two would send each twice.
+    if !store.take_duty(Duty::DailyReports, DUTY_FOR).await? {
+        return Ok(());
+    }
     let reporting = settings.load().reporting.clone();
     let (now_ms, now_s) = (clock.now_ms(), clock.now_s());
     // Four hours for a period of a day, so that not all reports leave at midnight.

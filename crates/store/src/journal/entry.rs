@@ -11,8 +11,8 @@ use bytes::Bytes;
 use mail::{Body, EnhancedCode, Mailbox, Notify, OriginalRecipient, QueueId, Ret, ReversePath};
 use serde::{Deserialize, Serialize};
 
-use crate::content::Content;
-use crate::message::{Disposition, FailedDelivery, Flow, Message, NewMessage, NewRecipient, RecipientKey, Settlement, TlsWish};
+use crate::content::{Content, LocalFile};
+use crate::message::{Disposition, FailedDelivery, Flow, Lease, Message, NewMessage, NewRecipient, RecipientKey, Settlement, TlsWish};
 
 /// A change that the journal holds. `lease_ms` is the end of the claims of claimed messages.
 #[derive(Debug, Clone)]
@@ -229,6 +229,7 @@ fn settlement(facts: SettledFacts, follow: Vec<NewMessage>) -> Settlement {
         delay_reported: facts.delay_reported.into_iter().map(QueueId).collect(),
         follow,
         failed: facts.failed.into_iter().map(failed).collect(),
+        lease: Lease::default(),
     }
 }
 
@@ -253,7 +254,7 @@ impl OctetReader<'_> {
         }
         let id = QueueId(facts.id);
         let content = if facts.in_file {
-            Content::in_file(id, (facts.size_bytes, facts.crc), Bytes::new(), self.directory.join(id.to_string()))
+            Content::in_file(id, (facts.size_bytes, facts.crc), Bytes::new(), LocalFile::kept(self.directory.join(id.to_string())))
         } else {
             Content::memory(id, self.take(usize::try_from(facts.size_bytes).unwrap_or(usize::MAX))?)
         };

@@ -63,7 +63,7 @@ impl Pending {
             files.extend(self.done(number, *key));
             false
         });
-        let Settlement { recipients, delay_reported, follow, failed } = &settlement;
+        let Settlement { recipients, delay_reported, follow, failed, .. } = &settlement;
         if !(recipients.is_empty() && delay_reported.is_empty() && follow.is_empty() && failed.is_empty()) {
             self.bytes += ENTRY_BYTES + follow.iter().map(message_bytes).sum::<u64>();
             self.settlements.push((settlement, lease_ms));

@@ -371,6 +371,13 @@ CREATE TABLE passkey (
 ) WITHOUT ROWID;
 CREATE INDEX passkey_login ON passkey (login);
 ",
+    "
+CREATE TABLE shared (                    -- small values that every node of a cluster needs
+    name TEXT PRIMARY KEY,
+    value BLOB NOT NULL,
+    changed_ms INTEGER NOT NULL
+) WITHOUT ROWID;
+",
 ];
 
 /// Returns the newest schema that this version knows.

@@ -213,6 +213,7 @@ fn make_absolute(path: &Path, file: &mut FileOptions) {
         &mut file.forward.secrets_file,
         &mut file.submission.password_key_file,
         &mut file.virtual_file,
+        &mut file.store.password_file,
         &mut file.admin_socket,
         &mut file.submit_socket,
         &mut tls.certificate,

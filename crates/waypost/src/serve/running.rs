@@ -2,7 +2,6 @@
 //!
 //! Invariant: nothing listens before everything that it needs is open; at a stop, nothing is closed before what uses it.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,7 +31,7 @@ use super::{health, metrics, owner, public};
 use crate::config::{self, Config};
 use crate::control::{ServerControl, ServerParts};
 use crate::nodes::ThisNode;
-use crate::transport::with_remedy;
+use crate::open_store::{explained, open_store};
 
 /// The running server.
 pub struct Running {
@@ -73,7 +72,7 @@ impl OpenServer {
         let probed = resolver.clone();
         // Early, so that the log of the start shows what validates DNSSEC.
         tokio::spawn(async move { probed.validator().await });
-        let store = open_store(&config.file.data_dir, &clock).await?;
+        let store = open_swept(config, &clock).await?;
         // From here on, commands cannot open the data directory; they connect to the socket and wait until the server is up.
         let sockets = OpenSockets::bind(config).await?;
         config::secrets::make(&config.file.srs_secrets())?;
@@ -217,8 +216,8 @@ async fn node_switch(config: &Config) -> NodeSwitch {
     node
 }
 
-async fn open_store(data: &Path, clock: &Clock) -> Result<Store> {
-    let store = Store::open(data).map_err(|error| with_remedy(&error, data))?;
+async fn open_swept(config: &Config, clock: &Clock) -> Result<Store> {
+    let store = open_store(config).await.map_err(|error| explained(&error, config))?;
     sweep(&store, clock).await?;
     Ok(store)
 }

@@ -82,11 +82,16 @@ impl Worker {
     async fn transact(&mut self, job: &Job, indices: &[usize], content: &Content) -> Attempt {
         let Some(connection) = &mut self.connection else { return Attempt::bug(indices.len()) };
         let attempt = if indices.len() == job.claimed.recipients.len() {
-            caught(deliver(connection, &job.claimed, content)).await
+            caught(deliver(connection, &self.outbound.shared().store, &job.claimed, content)).await
         } else {
             let recipients = indices.iter().filter_map(|index| job.claimed.recipients.get(*index).cloned()).collect();
-            let claimed = Claimed { message: job.claimed.message.clone(), content: job.claimed.content.clone(), recipients };
-            caught(deliver(connection, &claimed, content)).await
+            let claimed = Claimed {
+                message: job.claimed.message.clone(),
+                content: job.claimed.content.clone(),
+                recipients,
+                lease: job.claimed.lease,
+            };
+            caught(deliver(connection, &self.outbound.shared().store, &claimed, content)).await
         };
         let attempt = attempt.unwrap_or_else(|| Attempt::bug(indices.len()));
         if attempt.is_in_doubt

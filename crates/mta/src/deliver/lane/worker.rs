@@ -123,6 +123,9 @@ impl Worker {
             return self.outbound.window.release(&job);
         }
         let _hold = self.outbound.closing.hold();
+        if self.has_lost_claim(&job) {
+            return settle::give_back(&self.outbound, &job).await;
+        }
         let Some(mut job) = self.admitted(job) else { return };
         let content = match self.content(&job).await {
             Ok(content) => content,
@@ -133,6 +136,11 @@ impl Worker {
         let attempt = self.attempt(&job, &content).await;
         let address = self.connection.as_ref().and_then(|connection| connection.address);
         job.attempt = Some(AttemptMade { took_ms: self.outbound.shared().clock.steady_ms() - begun_ms, address });
+        if attempt.as_ref().is_ok_and(|attempt| attempt.results.iter().all(Result::is_err)) && self.has_lost_claim(&job) {
+            self.outbound.breakers().give_back(&mut job, self.outbound.shared().clock.now_ms());
+            self.drop_connection(false).await;
+            return settle::give_back(&self.outbound, &job).await;
+        }
         let attempt = match attempt {
             Ok(attempt) => attempt,
             Err(_) if self.outbound.closing.has_begun() => return self.outbound.window.release(&job),
@@ -154,6 +162,11 @@ impl Worker {
             Lanes::grow(&self.outbound, &self.lane);
         }
         self.close_if_spent(reusable).await;
+    }
+
+    /// Whether another node may deliver the job, since this one could not reach the database for too long.
+    fn has_lost_claim(&self, job: &Job) -> bool {
+        job.waiter.is_none() && !self.outbound.shared().store.may_deliver(job.claimed.lease)
     }
 
     /// Returns the part of the job that the breakers admit, and defers the rest.

@@ -8,6 +8,7 @@ mod public;
 mod receive;
 mod sandbox;
 mod send;
+mod store;
 
 use std::path::PathBuf;
 
@@ -25,6 +26,7 @@ pub use public::{ApiOptions, ClientConfigOptions, DnsOptions, MtaStsOptions};
 pub use receive::{AcmeOptions, FilterOptions, LimitsOptions, ListenOptions, OauthOptions, SubmissionOptions, TlsOptions};
 pub use sandbox::SandboxOptions;
 pub use send::{DeliveryOptions, ForwardOptions, ReportsOptions, RetryOptions, RouteOptions};
+pub use store::StoreOptions;
 
 /// A section of the file. `name was "old"` also reads the option by its former name.
 macro_rules! section {
@@ -112,7 +114,7 @@ fn spanned<T>(value: T) -> Spanned<T> {
 }
 
 section!("", "Options at the top of the file, before the first section.", FileOptions,
-    [listen: ListenOptions, tls: TlsOptions, acme: AcmeOptions, limits: LimitsOptions, forward: ForwardOptions, submission: SubmissionOptions, oauth: OauthOptions, filter: FilterOptions, delivery: DeliveryOptions, route: Vec<Spanned<RouteOptions>>, retry: RetryOptions, reports: ReportsOptions, client_config: ClientConfigOptions, api: ApiOptions, mta_sts: MtaStsOptions, dns: DnsOptions, history: HistoryOptions, notices: NoticesOptions, sandbox: SandboxOptions, log: LogOptions], {
+    [listen: ListenOptions, tls: TlsOptions, acme: AcmeOptions, limits: LimitsOptions, forward: ForwardOptions, submission: SubmissionOptions, oauth: OauthOptions, filter: FilterOptions, delivery: DeliveryOptions, route: Vec<Spanned<RouteOptions>>, retry: RetryOptions, reports: ReportsOptions, client_config: ClientConfigOptions, api: ApiOptions, mta_sts: MtaStsOptions, dns: DnsOptions, store: StoreOptions, history: HistoryOptions, notices: NoticesOptions, sandbox: SandboxOptions, log: LogOptions], {
     /// The name of this server in its greeting, EHLO and trace fields. It needs an A or AAAA record, and the PTR record of the address should name it.
     /// Required.
     hostname: Option<Text<Domain>> = None;

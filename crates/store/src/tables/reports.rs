@@ -5,9 +5,9 @@
 
 use mail::Domain;
 use reports::dmarc::{Disposition, DkimSeen, DmarcReport, Outcome, Override, ROWS_MAX, Reason, Row, SpfSeen, tame};
-use reports::tls::TlsReport;
-use rusqlite::{Connection, OptionalExtension, params};
+use reports::tls::{FailureDetails, TlsReport};
 
+use crate::engine::{Row as SqlRow, Sql, ToValue, Value, values};
 use crate::error::StoreError;
 use crate::report::{FAILURES_MAX, KeptReport, KeptRows, KeptTlsFailure, KeptTlsPolicy, NewReport, ReportContent, ReportFilter};
 
@@ -28,7 +28,7 @@ const REPORT_COLUMNS: &str = "n, kind, submitter, organisation, report_id, domai
      messages_left_out";
 
 /// Stores a report, unless it is stored already.
-pub(crate) fn keep_report(db: &Connection, new: &NewReport) -> Result<(), StoreError> {
+pub(crate) fn keep_report(db: &dyn Sql, new: &NewReport) -> Result<(), StoreError> {
     let n = match &new.content {
         ReportContent::Aggregate(report) => keep_aggregate(db, new, report)?,
         ReportContent::Tls(report) => keep_tls(db, new, report)?,
@@ -49,15 +49,13 @@ struct ReportHead<'a> {
 }
 
 /// Returns the new report's number; `None` if it is stored already.
-fn insert_head(db: &Connection, new: &NewReport, head: &ReportHead<'_>) -> Result<Option<i64>, StoreError> {
+fn insert_head(db: &dyn Sql, new: &NewReport, head: &ReportHead<'_>) -> Result<Option<i64>, StoreError> {
     // A report that ends in the future would never expire.
     let end_s = head.range_s.1.min(new.received_ms / 1000);
-    let inserted = db
-        .prepare_cached(
-            "INSERT OR IGNORE INTO received_report (kind, submitter, organisation, report_id, domain, policy, begin_s, end_s, received_ms, rows, \
-             rows_left_out, messages_left_out) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        )?
-        .execute(params![
+    db.row(
+        "INSERT INTO received_report (kind, submitter, organisation, report_id, domain, policy, begin_s, end_s, received_ms, rows, \
+         rows_left_out, messages_left_out) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING n",
+        values![
             new.kind(),
             new.submitter,
             tame(new.organisation()),
@@ -70,11 +68,12 @@ fn insert_head(db: &Connection, new: &NewReport, head: &ReportHead<'_>) -> Resul
             signed(head.rows as u64),
             signed(head.left_out.0),
             signed(head.left_out.1),
-        ])?;
-    Ok((inserted > 0).then(|| db.last_insert_rowid()))
+        ],
+        |row| row.get(0),
+    )
 }
 
-fn keep_aggregate(db: &Connection, new: &NewReport, report: &DmarcReport) -> Result<Option<i64>, StoreError> {
+fn keep_aggregate(db: &dyn Sql, new: &NewReport, report: &DmarcReport) -> Result<Option<i64>, StoreError> {
     let rows = report.rows.get(..ROWS_MAX).unwrap_or(&report.rows);
     let head = ReportHead {
         domain: domain(&report.policy.domain),
@@ -84,32 +83,34 @@ fn keep_aggregate(db: &Connection, new: &NewReport, report: &DmarcReport) -> Res
         left_out: (report.rows_left_out, report.messages_left_out),
     };
     let Some(n) = insert_head(db, new, &head)? else { return Ok(None) };
-    let mut statement = db.prepare_cached(
+    let texts: Vec<_> = rows.iter().map(|row| (row.source.to_string(), to_lines(row))).collect();
+    let lists: Vec<Vec<Value<'_>>> = (0i64..)
+        .zip(rows.iter().zip(&texts))
+        .map(|(k, (row, (source, details)))| {
+            vec![
+                n.into(),
+                k.into(),
+                source.to_value(),
+                signed(row.count).into(),
+                Value::Text(row.disposition.as_str()),
+                row.dkim_aligned.to_value(),
+                row.spf_aligned.to_value(),
+                row.header_from.to_value(),
+                row.envelope_from.to_value(),
+                row.envelope_to.to_value(),
+                details.to_value(),
+            ]
+        })
+        .collect();
+    db.execute_each(
         "INSERT INTO received_dmarc_row (report_n, k, source, count, disposition, dkim_aligned, spf_aligned, header_from, envelope_from, envelope_to, details) \
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        &lists,
     )?;
-    for (k, row) in (0i64..).zip(rows) {
-        let (source, disposition) = (row.source.to_string(), row.disposition.as_str());
-        let (count, details) = (signed(row.count), to_lines(row));
-        let aligned = (row.dkim_aligned, row.spf_aligned);
-        statement.execute(params![
-            n,
-            k,
-            source,
-            count,
-            disposition,
-            aligned.0,
-            aligned.1,
-            row.header_from,
-            row.envelope_from,
-            row.envelope_to,
-            details
-        ])?;
-    }
     Ok(Some(n))
 }
 
-fn keep_tls(db: &Connection, new: &NewReport, report: &TlsReport) -> Result<Option<i64>, StoreError> {
+fn keep_tls(db: &dyn Sql, new: &NewReport, report: &TlsReport) -> Result<Option<i64>, StoreError> {
     let failures: usize = report.policies.iter().map(|policy| policy.failures.len()).sum();
     let kept = failures.min(FAILURES_MAX);
     let head = ReportHead {
@@ -123,73 +124,75 @@ fn keep_tls(db: &Connection, new: &NewReport, report: &TlsReport) -> Result<Opti
     let mut room = kept;
     for (k, result) in (0i64..).zip(&report.policies) {
         let (successful, failed) = (signed(result.summary.successful), signed(result.summary.failed));
-        db.prepare_cached("INSERT INTO received_tls_policy (report_n, k, kind, domain, successful, failed) VALUES (?, ?, ?, ?, ?, ?)")?
-            .execute(params![n, k, tame(result.policy.kind.as_str()), domain(&result.policy.domain), successful, failed])?;
-        for (place, failure) in (0i64..).zip(result.failures.iter().take(room)) {
-            room -= 1;
-            db.prepare_cached(
-                "INSERT INTO received_tls_failure (report_n, k, place, result, sending_ip, mx_host, receiving_ip, sessions, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            )?
-            .execute(params![
-                n,
-                k,
-                place,
-                tame(failure.result.as_str()),
-                tame(&failure.sending_ip),
-                tame(&failure.mx_host),
-                tame(&failure.receiving_ip),
-                signed(failure.sessions),
-                tame(&failure.reason),
-            ])?;
-        }
+        db.execute(
+            "INSERT INTO received_tls_policy (report_n, k, kind, domain, successful, failed) VALUES (?, ?, ?, ?, ?, ?)",
+            values![n, k, tame(result.policy.kind.as_str()), domain(&result.policy.domain), successful, failed],
+        )?;
+        let failures = result.failures.get(..room.min(result.failures.len())).unwrap_or_default();
+        room -= failures.len();
+        keep_failures(db, (n, k), failures)?;
     }
     Ok(Some(n))
 }
 
+/// Stores the failures of a policy.
+fn keep_failures(db: &dyn Sql, (n, k): (i64, i64), failures: &[FailureDetails]) -> Result<(), StoreError> {
+    let texts: Vec<[String; 5]> =
+        failures.iter().map(|f| [f.result.as_str(), &f.sending_ip, &f.mx_host, &f.receiving_ip, &f.reason].map(tame)).collect();
+    let lists: Vec<Vec<Value<'_>>> = (0i64..)
+        .zip(failures.iter().zip(&texts))
+        .map(|(place, (failure, [result, sending_ip, mx_host, receiving_ip, reason]))| {
+            let head = [n.into(), k.into(), place.into(), result.to_value(), sending_ip.to_value(), mx_host.to_value()];
+            let tail = [receiving_ip.to_value(), signed(failure.sessions).into(), reason.to_value()];
+            [&head[..], &tail[..]].concat()
+        })
+        .collect();
+    db.execute_each(
+        "INSERT INTO received_tls_failure (report_n, k, place, result, sending_ip, mx_host, receiving_ip, sessions, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        &lists,
+    )
+}
+
 /// Removes reports that are too old or too many.
-fn sweep(db: &Connection, submitter: &str, now_ms: i64) -> Result<(), StoreError> {
-    let old = "SELECT n FROM received_report WHERE received_ms < ?";
-    let mut expired: Vec<i64> = db.prepare_cached(old)?.query_map([now_ms - AGE_MAX_MS], |row| row.get(0))?.collect::<Result<_, _>>()?;
+fn sweep(db: &dyn Sql, submitter: &str, now_ms: i64) -> Result<(), StoreError> {
+    let number = |row: &dyn SqlRow| row.get::<i64>(0);
+    let mut expired = db.rows("SELECT n FROM received_report WHERE received_ms < ?", values![now_ms - AGE_MAX_MS], number)?;
     // Counting from the newest, the reports beyond the maximum expire.
-    let beyond = |of: &str, most: i64| -> Result<Vec<i64>, StoreError> {
-        let sql = format!(
-            "SELECT n FROM (SELECT n, sum(max(rows, {REPORT_ROWS_MIN})) OVER (ORDER BY n DESC) AS so_far FROM received_report {of}) WHERE so_far > {most}"
-        );
-        let mut statement = db.prepare_cached(&sql)?;
-        let read = |row: &rusqlite::Row<'_>| row.get(0);
-        let found = if of.is_empty() { statement.query_map([], read)? } else { statement.query_map([submitter], read)? };
-        Ok(found.collect::<Result<_, _>>()?)
+    let beyond = |of: &str, most: i64| {
+        format!(
+            "SELECT n FROM (SELECT n, sum(CASE WHEN rows > {REPORT_ROWS_MIN} THEN rows ELSE {REPORT_ROWS_MIN} END) OVER (ORDER BY n DESC) AS so_far \
+             FROM received_report {of}) AS counted WHERE so_far > {most}"
+        )
     };
-    expired.extend(beyond("WHERE submitter = ?", SENDER_ROWS_MAX)?);
-    expired.extend(beyond("", ALL_ROWS_MAX)?);
+    expired.extend(db.rows(&beyond("WHERE submitter = ?", SENDER_ROWS_MAX), values![submitter], number)?);
+    expired.extend(db.rows(&beyond("", ALL_ROWS_MAX), &[], number)?);
     for n in expired {
         for table in ["received_dmarc_row", "received_tls_policy", "received_tls_failure"] {
-            db.prepare_cached(&format!("DELETE FROM {table} WHERE report_n = ?"))?.execute([n])?;
+            db.execute(&format!("DELETE FROM {table} WHERE report_n = ?"), values![n])?;
         }
-        db.prepare_cached("DELETE FROM received_report WHERE n = ?")?.execute([n])?;
+        db.execute("DELETE FROM received_report WHERE n = ?", values![n])?;
     }
     Ok(())
 }
 
 /// Returns the reports, the newest first.
-pub(crate) fn list_reports(db: &Connection, filter: &ReportFilter) -> Result<Vec<KeptReport>, StoreError> {
-    let mut statement = db.prepare_cached(&format!(
-        "SELECT {REPORT_COLUMNS} FROM received_report
-         WHERE end_s >= ?1 AND (?2 IS NULL OR domain = ?2) AND (?3 IS NULL OR n < ?3) ORDER BY n DESC LIMIT ?4",
-    ))?;
-    let rows = statement.query_map(params![filter.since_s, filter.domain, filter.before, filter.limit], kept)?;
-    Ok(rows.collect::<Result<_, _>>()?)
+pub(crate) fn list_reports(db: &dyn Sql, filter: &ReportFilter) -> Result<Vec<KeptReport>, StoreError> {
+    let sql = format!(
+        "SELECT {REPORT_COLUMNS} FROM received_report WHERE end_s >= ?1 AND (CAST(?2 AS TEXT) IS NULL OR domain = ?2) \
+         AND (CAST(?3 AS BIGINT) IS NULL OR n < ?3) ORDER BY n DESC LIMIT ?4",
+    );
+    db.rows(&sql, values![filter.since_s, filter.domain, filter.before, filter.limit], kept)
 }
 
 /// Returns a report with its rows.
-pub(crate) fn report(db: &Connection, n: i64) -> Result<Option<(KeptReport, KeptRows)>, StoreError> {
-    let head = db.prepare_cached(&format!("SELECT {REPORT_COLUMNS} FROM received_report WHERE n = ?"))?.query_row([n], kept).optional()?;
+pub(crate) fn report(db: &dyn Sql, n: i64) -> Result<Option<(KeptReport, KeptRows)>, StoreError> {
+    let head = db.row(&format!("SELECT {REPORT_COLUMNS} FROM received_report WHERE n = ?"), values![n], kept)?;
     let Some(head) = head else { return Ok(None) };
     let rows = if head.kind == "tls" { KeptRows::Tls(tls_policies(db, n)?) } else { KeptRows::Dmarc(dmarc_rows(db, n)?) };
     Ok(Some((head, rows)))
 }
 
-fn kept(row: &rusqlite::Row<'_>) -> rusqlite::Result<KeptReport> {
+fn kept(row: &dyn SqlRow) -> Result<KeptReport, StoreError> {
     Ok(KeptReport {
         n: row.get("n")?,
         kind: row.get("kind")?,
@@ -207,11 +210,9 @@ fn kept(row: &rusqlite::Row<'_>) -> rusqlite::Result<KeptReport> {
     })
 }
 
-fn dmarc_rows(db: &Connection, n: i64) -> Result<Vec<Row>, StoreError> {
-    let mut statement = db.prepare_cached(
-        "SELECT source, count, disposition, dkim_aligned, spf_aligned, header_from, envelope_from, envelope_to, details FROM received_dmarc_row WHERE report_n = ? ORDER BY k",
-    )?;
-    let rows = statement.query_map([n], |row| {
+fn dmarc_rows(db: &dyn Sql, n: i64) -> Result<Vec<Row>, StoreError> {
+    let sql = "SELECT source, count, disposition, dkim_aligned, spf_aligned, header_from, envelope_from, envelope_to, details FROM received_dmarc_row WHERE report_n = ? ORDER BY k";
+    let rows = db.rows(sql, values![n], |row| {
         let source: String = row.get("source")?;
         let disposition: String = row.get("disposition")?;
         let details: String = row.get("details")?;
@@ -233,21 +234,17 @@ fn dmarc_rows(db: &Connection, n: i64) -> Result<Vec<Row>, StoreError> {
         from_lines(&details, &mut read);
         Ok(Some(read))
     })?;
-    Ok(rows.filter_map(Result::transpose).collect::<Result<_, _>>()?)
+    Ok(rows.into_iter().flatten().collect())
 }
 
-fn tls_policies(db: &Connection, n: i64) -> Result<Vec<KeptTlsPolicy>, StoreError> {
-    let mut statement =
-        db.prepare_cached("SELECT kind, domain, successful, failed FROM received_tls_policy WHERE report_n = ? ORDER BY k")?;
-    let policies = statement.query_map([n], |row| {
+fn tls_policies(db: &dyn Sql, n: i64) -> Result<Vec<KeptTlsPolicy>, StoreError> {
+    let sql = "SELECT kind, domain, successful, failed FROM received_tls_policy WHERE report_n = ? ORDER BY k";
+    let mut policies = db.rows(sql, values![n], |row| {
         let (successful, failed) = (unsigned(row.get("successful")?), unsigned(row.get("failed")?));
         Ok(KeptTlsPolicy { kind: row.get("kind")?, domain: row.get("domain")?, successful, failed, failures: Vec::new() })
     })?;
-    let mut policies: Vec<KeptTlsPolicy> = policies.collect::<Result<_, _>>()?;
-    let mut statement = db.prepare_cached(
-        "SELECT k, result, sending_ip, mx_host, receiving_ip, sessions, reason FROM received_tls_failure WHERE report_n = ? ORDER BY k, place",
-    )?;
-    let failures = statement.query_map([n], |row| {
+    let sql = "SELECT k, result, sending_ip, mx_host, receiving_ip, sessions, reason FROM received_tls_failure WHERE report_n = ? ORDER BY k, place";
+    let failures = db.rows(sql, values![n], |row| {
         let failure = KeptTlsFailure {
             result: row.get("result")?,
             sending_ip: row.get("sending_ip")?,
@@ -256,10 +253,9 @@ fn tls_policies(db: &Connection, n: i64) -> Result<Vec<KeptTlsPolicy>, StoreErro
             sessions: unsigned(row.get("sessions")?),
             reason: row.get("reason")?,
         };
-        Ok((row.get::<_, i64>("k")?, failure))
+        Ok((row.get::<i64>("k")?, failure))
     })?;
-    for found in failures {
-        let (k, failure) = found?;
+    for (k, failure) in failures {
         if let Some(policy) = usize::try_from(k).ok().and_then(|k| policies.get_mut(k)) {
             policy.failures.push(failure);
         }

@@ -3,8 +3,8 @@
 //! Invariant: one pass over the index of the lanes, which has all that is needed; no message is read.
 
 use mail::QueueId;
-use rusqlite::{Connection, params};
 
+use crate::engine::{Sql, values};
 use crate::error::StoreError;
 use crate::recipient_state::IS_ACTIVE;
 
@@ -36,24 +36,23 @@ pub struct LaneLoad {
 
 /// Returns the recipients that wait or are being delivered: the largest `lanes_max` lanes, the sum of all others, and the ages. An age is the time since the
 /// queue ID was made. The cost grows with the length of the queue.
-pub(crate) fn load(db: &Connection, now_ms: i64, lanes_max: usize) -> Result<QueueLoad, StoreError> {
+pub(crate) fn load(db: &dyn Sql, now_ms: i64, lanes_max: usize) -> Result<QueueLoad, StoreError> {
     let [a, b, c, d, e] = AGES.map(|(age_ms, _)| QueueId::first_of(now_ms - age_ms).0);
-    let mut statement = db.prepare_cached(&format!(
-        "SELECT lane, count(*), min(message_id), sum(message_id >= ?1), sum(message_id >= ?2), sum(message_id >= ?3), sum(message_id >= ?4), \
-         sum(message_id >= ?5) FROM recipient WHERE {IS_ACTIVE} GROUP BY lane"
-    ))?;
-    let mut rows = statement.query(params![a, b, c, d, e])?;
+    let younger_than = |n: usize| format!("count(*) FILTER (WHERE message_id >= ?{n})");
+    let ages = [1, 2, 3, 4, 5].map(younger_than).join(", ");
+    let sql = format!("SELECT lane, count(*), min(message_id), {ages} FROM recipient WHERE {IS_ACTIVE} GROUP BY lane");
     let (mut lanes, mut younger, mut total) = (Vec::new(), [0_u64; AGES.len()], 0);
-    while let Some(row) = rows.next()? {
-        let count = |column| row.get::<_, i64>(column).map(|n| u64::try_from(n).unwrap_or_default());
+    db.query(&sql, values![a, b, c, d, e], &mut |row| {
+        let count = |column: usize| row.get::<i64>(column).map(|n| u64::try_from(n).unwrap_or_default());
         let recipients = count(1)?;
         total += recipients;
         for (place, sum) in younger.iter_mut().enumerate() {
             *sum += count(3 + place)?;
         }
         let age_ms = now_ms - QueueId(row.get(2)?).made_ms();
-        lanes.push(LaneLoad { lane: row.get_ref(0)?.as_str().ok().map(str::to_owned), recipients, oldest_ms: age_ms.max(0) });
-    }
+        lanes.push(LaneLoad { lane: row.get(0).ok(), recipients, oldest_ms: age_ms.max(0) });
+        Ok(())
+    })?;
     Ok(QueueLoad { lanes: largest(lanes, lanes_max), by_age: by_age(younger, total) })
 }
 
@@ -86,6 +85,7 @@ fn by_age(younger: [u64; AGES.len()], total: u64) -> Vec<(&'static str, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::test_engines::{each_engine, sqlite_database};
 
     fn lane(name: &str, recipients: u64, oldest_ms: i64) -> LaneLoad {
         LaneLoad { lane: Some(name.to_owned()), recipients, oldest_ms }
@@ -102,26 +102,28 @@ mod tests {
 
     #[test]
     fn recipients_are_counted_by_lane_and_age() {
-        let db = Connection::open_in_memory().unwrap();
-        crate::sqlite::schema::migrate(&db).unwrap();
-        let now_ms = 1_700_000_000_000;
-        let insert = |n: i64, lane: &str, age_ms: i64, state: u8| {
-            let id = QueueId::first_of(now_ms - age_ms).0 + n;
-            db.execute(
-                "INSERT INTO recipient (message_id, n, lane, mailbox, state, next_attempt_ms) VALUES (?, 0, ?, 'x', ?, 0)",
-                params![id, lane, state],
-            )
-            .unwrap();
-        };
-        for n in 0..4 {
-            insert(n, "a.test", 1_000, 0);
-        }
-        insert(5, "a.test", 7_200_000, 1);
-        insert(6, "b.test", 172_800_000, 0);
-        insert(7, "held.test", 5, 3);
-        let load = load(&db, now_ms, 1).unwrap();
-        assert_eq!(load.lanes, [lane("a.test", 5, 7_200_000), LaneLoad { lane: None, recipients: 1, oldest_ms: 172_800_000 }]);
-        assert_eq!(load.by_age, [("1m", 4), ("10m", 0), ("1h", 0), ("4h", 1), ("1d", 0), ("older", 1)]);
+        each_engine(|db| {
+            let now_ms = 1_700_000_000_000;
+            let insert = |n: i64, lane: &str, age_ms: i64, state: i64| {
+                let id = QueueId::first_of(now_ms - age_ms).0 + n;
+                let sql = "INSERT INTO recipient (message_id, n, lane, mailbox, state, next_attempt_ms) VALUES (?, 0, ?, 'x', ?, 0)";
+                db.execute(sql, values![id, lane, state]).unwrap();
+            };
+            for n in 0..4 {
+                insert(n, "a.test", 1_000, 0);
+            }
+            insert(5, "a.test", 7_200_000, 1);
+            insert(6, "b.test", 172_800_000, 0);
+            insert(7, "held.test", 5, 3);
+            let load = load(db, now_ms, 1).unwrap();
+            assert_eq!(load.lanes, [lane("a.test", 5, 7_200_000), LaneLoad { lane: None, recipients: 1, oldest_ms: 172_800_000 }]);
+            assert_eq!(load.by_age, [("1m", 4), ("10m", 0), ("1h", 0), ("4h", 1), ("1d", 0), ("older", 1)]);
+        });
+    }
+
+    #[test]
+    fn the_load_is_read_from_an_index() {
+        let db = sqlite_database();
         let plan: String = db
             .query_row(
                 "EXPLAIN QUERY PLAN SELECT lane, count(*), min(message_id) FROM recipient WHERE state < 2 GROUP BY lane",

@@ -4,11 +4,10 @@
 //! due by themselves. Invariant: an unreadable record is set aside and never blocks its lane.
 
 use mail::{Body, Domain, Mailbox, Notify, OriginalRecipient, QueueId, Ret, ReversePath};
-use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 
+use crate::engine::{FromValue, Row, Sql, Value, values};
 use crate::error::StoreError;
-use crate::message::{Claimed, ClaimedRecipient, Flow, Message, NewRecipient, RecipientKey};
+use crate::message::{Claimed, ClaimedRecipient, Flow, Lease, Message, NewRecipient, RecipientKey};
 use crate::recipient_state::{IS_ACTIVE, IS_CLAIMED, IS_SET_ASIDE, IS_WAITING, RecipientState};
 
 /// A lane with recipients.
@@ -29,10 +28,10 @@ pub(super) fn with_lanes() -> String {
     )
 }
 
-/// Returns a query of each lane, when it is due, and its octets.
+/// Returns a query of each lane, and when it is due.
 fn select_lanes() -> String {
     let due = format!("SELECT min(next_attempt_ms) FROM recipient r WHERE r.lane = l.lane AND {IS_ACTIVE}");
-    format!("{} SELECT lane, ({due}), CAST(lane AS BLOB) FROM l WHERE lane IS NOT NULL", with_lanes())
+    format!("{} SELECT lane, ({due}) FROM l WHERE lane IS NOT NULL", with_lanes())
 }
 
 /// The columns of a [`Message`] without its id, which [`read_message`] reads by name.
@@ -40,57 +39,53 @@ pub(super) const MESSAGE_COLUMNS: &str = "flow, reverse_path, body_8bit, smtputf
      rewritten_path, may_report, mendable, requiretls";
 
 /// Returns every lane, with the time at which it is due. The cost grows with the number of lanes, not of messages.
-pub(crate) fn lanes(db: &Connection) -> Result<Vec<LaneDue>, StoreError> {
-    let mut statement = db.prepare_cached(&select_lanes())?;
-    let mut rows = statement.query([])?;
+pub(crate) fn lanes(db: &dyn Sql) -> Result<Vec<LaneDue>, StoreError> {
     let mut lanes = Vec::new();
-    while let Some(row) = rows.next()? {
-        match read_lane(row.get_ref(0)?) {
+    db.query(&select_lanes(), &[], &mut |row| {
+        match read_lane(row.at(0)?) {
             Ok(lane) => lanes.push(LaneDue { lane, due_ms: row.get(1)? }),
             Err(error) => tracing::error!(error, "a lane in the queue is unreadable; its mail is set aside at the next start"),
         }
-    }
+        Ok(())
+    })?;
     Ok(lanes)
 }
 
-fn read_lane(value: ValueRef<'_>) -> Result<Domain, String> {
-    let text = value.as_str().map_err(|e| format!("its lane: {e}"))?;
-    Domain::parse(text).map_err(|e| format!("its lane {text:?}: {e}"))
+fn read_lane(value: Value<'_>) -> Result<Domain, String> {
+    let text = String::from_value(value).map_err(|e| format!("its lane: {e}"))?;
+    Domain::parse(&text).map_err(|e| format!("its lane {text:?}: {e}"))
 }
 
 /// Sets aside the mail of unreadable lanes, which would never be claimed.
-fn set_aside_lanes(db: &Connection) -> Result<(), StoreError> {
-    let mut statement = db.prepare(&select_lanes())?;
-    let mut rows = statement.query([])?;
-    let mut unreadable: Vec<(Vec<u8>, String)> = Vec::new();
-    while let Some(row) = rows.next()? {
-        if let Err(reason) = read_lane(row.get_ref(0)?) {
-            unreadable.push((row.get(2)?, reason));
-        }
-    }
-    for (lane, reason) in unreadable {
-        let recipients = db.execute(
-            &format!("UPDATE recipient SET state = ?, reason = ? WHERE {IS_ACTIVE} AND CAST(lane AS BLOB) = ?"),
-            params![RecipientState::SetAside, reason, lane],
-        )?;
+fn set_aside_lanes(db: &dyn Sql) -> Result<(), StoreError> {
+    let mut recipients = 0;
+    let unreadable = db.rows(&select_lanes(), &[], |row| {
+        let lane = row.at(0)?;
+        let octets = if let Value::Blob(octets) = lane { Some(octets.to_vec()) } else { None };
+        Ok(read_lane(lane).err().map(|reason| (octets, String::from_value(lane).ok(), reason)))
+    })?;
+    for (octets, text, reason) in unreadable.into_iter().flatten() {
+        let update = format!("UPDATE recipient SET state = {}, reason = ?1 WHERE {IS_ACTIVE}", RecipientState::SetAside);
+        recipients += match (octets, text) {
+            // A text that is not UTF-8, which only SQLite lets in.
+            (Some(octets), _) => db.execute(&format!("{update} AND CAST(lane AS BLOB) = ?2"), values![reason, octets])?,
+            (None, lane) => db.execute(&format!("{update} AND lane = ?2"), values![reason, lane])?,
+        };
         tracing::error!(recipients, reason, "queue records are unreadable: their mail was set aside; `waypost queue list` shows it");
     }
     Ok(())
 }
 
-/// Claims up to `limit` recipients of a lane that are due at `now_ms`, until `lease_ms`.
-pub(crate) fn claim(db: &Connection, lane: &Domain, now_ms: i64, lease_ms: i64, limit: u32) -> Result<Vec<Claimed>, StoreError> {
-    let mut statement = db.prepare_cached(&format!(
+/// Claims up to `limit` recipients of a lane that are due at `now_ms`, until `lease_ms`, one after the other.
+pub(crate) fn claim_each(db: &dyn Sql, lane: &Domain, now_ms: i64, lease_ms: i64, limit: u32) -> Result<Vec<Claimed>, StoreError> {
+    let sql = format!(
         "SELECT message_id, n, mailbox, known_as, notify, orcpt, attempts FROM recipient
          WHERE lane = ? AND {IS_ACTIVE} AND next_attempt_ms <= ? ORDER BY next_attempt_ms LIMIT ?",
-    ))?;
-    let mut rows = statement.query(params![lane.as_str(), now_ms, limit])?;
-    let mut due = Vec::new();
-    while let Some(row) = rows.next()? {
+    );
+    let due = db.rows(&sql, values![lane.as_str(), now_ms, limit], |row| {
         let key = RecipientKey { message: QueueId(row.get("message_id")?), index: row.get("n")? };
-        due.push((key, read_recipient(key, row)));
-    }
-    drop(rows);
+        Ok((key, read_recipient(key, row)))
+    })?;
     let mut claimed: Vec<Claimed> = Vec::new();
     for (key, read) in due {
         let recipient = match read {
@@ -104,37 +99,28 @@ pub(crate) fn claim(db: &Connection, lane: &Domain, now_ms: i64, lease_ms: i64, 
             same.recipients.push(recipient);
         } else {
             match load_message(db, key.message)? {
-                Ok(message) => claimed.push(Claimed { message, content: None, recipients: vec![recipient] }),
+                Ok(message) => claimed.push(Claimed { message, content: None, recipients: vec![recipient], lease: Lease::default() }),
                 Err(reason) => {
                     set_aside(db, key, &reason)?;
                     continue;
                 }
             }
         }
-        mark_claimed(db, key, lease_ms)?;
+        let sql = "UPDATE recipient SET state = ?, next_attempt_ms = ? WHERE message_id = ? AND n = ?";
+        db.execute(sql, values![RecipientState::Claimed, lease_ms, key.message.0, key.index])?;
     }
     Ok(claimed)
 }
 
-fn mark_claimed(db: &Connection, key: RecipientKey, lease_ms: i64) -> Result<(), StoreError> {
-    db.prepare_cached("UPDATE recipient SET state = ?, next_attempt_ms = ? WHERE message_id = ? AND n = ?")?.execute(params![
-        RecipientState::Claimed,
-        lease_ms,
-        key.message.0,
-        key.index
-    ])?;
-    Ok(())
-}
-
-fn set_aside(db: &Connection, key: RecipientKey, reason: &str) -> Result<(), StoreError> {
+pub(crate) fn set_aside(db: &dyn Sql, key: RecipientKey, reason: &str) -> Result<(), StoreError> {
     tracing::error!(id = %key.message, recipient = key.index, reason, "a queue record is unreadable and was set aside; `waypost queue list` shows it");
     let sql = "UPDATE recipient SET state = ?, reason = ? WHERE message_id = ? AND n = ?";
-    db.execute(sql, params![RecipientState::SetAside, reason, key.message.0, key.index])?;
+    db.execute(sql, values![RecipientState::SetAside, reason, key.message.0, key.index])?;
     Ok(())
 }
 
-fn read_recipient(key: RecipientKey, row: &Row<'_>) -> Result<ClaimedRecipient, String> {
-    let text = |e: rusqlite::Error| e.to_string();
+pub(crate) fn read_recipient(key: RecipientKey, row: &dyn Row) -> Result<ClaimedRecipient, String> {
+    let text = |e: StoreError| e.to_string();
     let mailbox: String = row.get("mailbox").map_err(text)?;
     let known_as: Option<String> = row.get("known_as").map_err(text)?;
     let notify: Option<String> = row.get("notify").map_err(text)?;
@@ -154,16 +140,14 @@ fn read_recipient(key: RecipientKey, row: &Row<'_>) -> Result<ClaimedRecipient, 
 }
 
 /// Reads a message. The inner error says why its record is unreadable.
-pub(crate) fn load_message(db: &Connection, id: QueueId) -> Result<Result<Message, String>, StoreError> {
-    let read = db
-        .prepare_cached(&format!("SELECT {MESSAGE_COLUMNS} FROM message WHERE id = ?"))?
-        .query_row([id.0], |row| Ok(read_message(id, row)))
-        .optional()?;
+pub(crate) fn load_message(db: &dyn Sql, id: QueueId) -> Result<Result<Message, String>, StoreError> {
+    let sql = format!("SELECT {MESSAGE_COLUMNS} FROM message WHERE id = ?");
+    let read = db.row(&sql, values![id.0], |row| Ok(read_message(id, row)))?;
     Ok(read.unwrap_or_else(|| Err("its message is missing".into())))
 }
 
-pub(crate) fn read_message(id: QueueId, row: &Row<'_>) -> Result<Message, String> {
-    let text = |e: rusqlite::Error| e.to_string();
+pub(crate) fn read_message(id: QueueId, row: &dyn Row) -> Result<Message, String> {
+    let text = |e: StoreError| e.to_string();
     let (flow, reverse): (String, String) = (row.get("flow").map_err(text)?, row.get("reverse_path").map_err(text)?);
     let ret: Option<String> = row.get("ret").map_err(text)?;
     let prefix: Vec<u8> = row.get("prefix").map_err(text)?;
@@ -189,15 +173,17 @@ pub(crate) fn read_message(id: QueueId, row: &Row<'_>) -> Result<Message, String
 }
 
 /// Makes the claims of the previous process due now.
-pub(crate) fn release_claims(db: &Connection, now_ms: i64) -> Result<u64, StoreError> {
+pub(crate) fn release_claims(db: &dyn Sql, now_ms: i64) -> Result<u64, StoreError> {
     set_aside_lanes(db)?;
-    let sql = format!("UPDATE recipient SET state = ?, next_attempt_ms = ? WHERE {IS_CLAIMED}");
-    Ok(db.execute(&sql, params![RecipientState::Waiting, now_ms])? as u64)
+    let is_abandoned = db.is_abandoned();
+    let sql =
+        format!("UPDATE recipient SET state = {}, next_attempt_ms = ? WHERE {IS_CLAIMED} AND {is_abandoned}", RecipientState::Waiting);
+    Ok(db.execute(&sql, values![now_ms])? as u64)
 }
 
 /// The condition of recipients that [`retry`] makes due: set aside, or waiting for a later attempt.
 fn may_retry() -> String {
-    format!("({IS_SET_ASIDE} OR ({IS_WAITING} AND next_attempt_ms > :now_ms))")
+    format!("({IS_SET_ASIDE} OR ({IS_WAITING} AND next_attempt_ms > ?1))")
 }
 
 /// The recipients that a retry makes due.
@@ -215,30 +201,26 @@ pub(crate) enum RetryScope {
 const RETRY_STEP: u32 = 5000;
 
 /// Returns the last message of the step after a message; `None` at the end of the queue.
-pub(crate) fn end_of_retry_step(db: &Connection, after: QueueId) -> Result<Option<QueueId>, StoreError> {
+pub(crate) fn end_of_retry_step(db: &dyn Sql, after: QueueId) -> Result<Option<QueueId>, StoreError> {
     let ids = "SELECT message_id FROM recipient WHERE message_id > ? ORDER BY message_id LIMIT ?";
-    let mut statement = db.prepare_cached(&format!("SELECT max(message_id) FROM ({ids})"))?;
-    let last: Option<i64> = statement.query_row(params![after.0, RETRY_STEP], |row| row.get(0))?;
+    let last: Option<i64> = db.one(&format!("SELECT max(message_id) FROM ({ids}) AS step"), values![after.0, RETRY_STEP])?;
     Ok(last.map(QueueId))
 }
 
 /// Makes waiting recipients due now. Returns their number.
-pub(crate) fn retry(db: &Connection, scope: &RetryScope, now_ms: i64) -> Result<u64, StoreError> {
-    let update = format!("UPDATE recipient SET state = {}, next_attempt_ms = :now_ms WHERE {}", RecipientState::Waiting, may_retry());
+pub(crate) fn retry(db: &dyn Sql, scope: &RetryScope, now_ms: i64) -> Result<u64, StoreError> {
+    let update = format!("UPDATE recipient SET state = {}, next_attempt_ms = ?1 WHERE {}", RecipientState::Waiting, may_retry());
     // A statement for each case: a condition on an absent parameter would keep SQLite from using an index.
     let retried = match scope {
-        RetryScope::Message(id) => {
-            db.execute(&format!("{update} AND message_id = :id"), named_params! { ":now_ms": now_ms, ":id": id.0 })?
-        }
+        RetryScope::Message(id) => db.execute(&format!("{update} AND message_id = ?2"), values![now_ms, id.0])?,
         RetryScope::Lane(lane) => retry_lane(db, lane, now_ms)?,
         RetryScope::Range { after, until } => {
-            let values = named_params! { ":now_ms": now_ms, ":after": after.0, ":until": until.0 };
-            db.execute(&format!("{update} AND message_id > :after AND message_id <= :until"), values)?
+            db.execute(&format!("{update} AND message_id > ?2 AND message_id <= ?3"), values![now_ms, after.0, until.0])?
         }
     };
     if let RetryScope::Message(id) = scope
         && retried == 0
-        && !db.prepare("SELECT 1 FROM message WHERE id = ?")?.exists([id.0])?
+        && !db.exists("SELECT 1 FROM message WHERE id = ?", values![id.0])?
     {
         return Err(StoreError::NotFound(format!("no message {id} is in the queue; `waypost queue list` shows what is")));
     }
@@ -246,11 +228,10 @@ pub(crate) fn retry(db: &Connection, scope: &RetryScope, now_ms: i64) -> Result<
 }
 
 /// Makes the waiting recipients of a lane due by its index, and those set aside by theirs.
-fn retry_lane(db: &Connection, lane: &Domain, now_ms: i64) -> Result<usize, StoreError> {
-    let update = format!("UPDATE recipient SET state = {}, next_attempt_ms = :now_ms WHERE lane = :lane", RecipientState::Waiting);
-    let values = named_params! { ":now_ms": now_ms, ":lane": lane.as_str() };
-    let waiting = db.execute(&format!("{update} AND {IS_ACTIVE} AND {IS_WAITING} AND next_attempt_ms > :now_ms"), values)?;
-    Ok(waiting + db.execute(&format!("{update} AND {IS_SET_ASIDE}"), values)?)
+fn retry_lane(db: &dyn Sql, lane: &Domain, now_ms: i64) -> Result<usize, StoreError> {
+    let update = format!("UPDATE recipient SET state = {}, next_attempt_ms = ?1 WHERE lane = ?2", RecipientState::Waiting);
+    let make_due = |condition: &str| db.execute(&format!("{update} AND {condition}"), values![now_ms, lane.as_str()]);
+    Ok(make_due(&format!("{IS_ACTIVE} AND {IS_WAITING} AND next_attempt_ms > ?1"))? + make_due(IS_SET_ASIDE)?)
 }
 
 #[cfg(test)]
@@ -259,15 +240,14 @@ mod tests {
 
     #[test]
     fn retrying_a_message_or_a_lane_reads_by_an_index() {
-        let db = Connection::open_in_memory().unwrap();
-        super::super::schema::migrate(&db).unwrap();
+        let db = crate::test_engines::sqlite_database();
         let plan = |condition: &str| -> String {
             let sql = format!("EXPLAIN QUERY PLAN UPDATE recipient SET reason = '' WHERE {condition}");
             db.query_row(&sql, [], |row| row.get("detail")).unwrap()
         };
         for condition in [
-            format!("{} AND message_id = 1", may_retry().replace(":now_ms", "7")),
-            format!("{} AND message_id > 1 AND message_id <= 9", may_retry().replace(":now_ms", "7")),
+            format!("{} AND message_id = 1", may_retry().replace("?1", "7")),
+            format!("{} AND message_id > 1 AND message_id <= 9", may_retry().replace("?1", "7")),
             format!("lane = 'x.test' AND {IS_ACTIVE} AND {IS_WAITING} AND next_attempt_ms > 7"),
             format!("lane = 'x.test' AND {IS_SET_ASIDE}"),
         ] {

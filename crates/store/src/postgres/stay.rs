@@ -1,0 +1,110 @@
+//! The stay of this node in the cluster: from its start, or a lost lease, to the next one.
+//!
+//! What a node claims belongs to its stay. Invariant: a node believes in its lease for less time than the database does, counted from the moment at
+//! which it asked for it, by a clock that nobody sets.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::message::Lease;
+
+/// The lease of a node in the database, in seconds.
+pub(super) const LEASE_S: i64 = 30;
+
+/// Time for which a node believes in its lease: shorter, so that what it has begun to send is at its end when another node may begin.
+const BELIEVED_FOR: Duration = Duration::from_secs(20);
+
+/// The stay of this node.
+#[derive(Debug)]
+pub(crate) struct Stay {
+    name: String,
+    number: AtomicI64,
+    base: Instant,
+    /// When the lease was asked for, in milliseconds after `base`.
+    asked_ms: AtomicU64,
+    is_draining: AtomicBool,
+}
+
+#[allow(clippy::disallowed_methods)] // a lease is counted by the process's own clock, which nobody sets
+fn now() -> Instant {
+    Instant::now()
+}
+
+impl Stay {
+    /// A stay that has not begun.
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            number: AtomicI64::new(0),
+            base: now(),
+            asked_ms: AtomicU64::new(0),
+            is_draining: AtomicBool::new(false),
+        }
+    }
+
+    /// The name of the node.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The number of this stay.
+    pub fn number(&self) -> i64 {
+        self.number.load(Ordering::SeqCst)
+    }
+
+    /// The lease of what is claimed now.
+    pub fn lease(&self) -> Lease {
+        Lease(Some(self.number()))
+    }
+
+    /// Now, for [`Self::renew`].
+    pub fn asks(&self) -> Duration {
+        now().duration_since(self.base)
+    }
+
+    /// The lease was renewed by a question that was asked then.
+    pub fn renew(&self, asked: Duration) {
+        self.asked_ms.fetch_max(u64::try_from(asked.as_millis()).unwrap_or(0), Ordering::SeqCst);
+    }
+
+    /// A new stay begins: what was claimed before is not ours any more.
+    pub fn begin(&self, number: i64, asked: Duration) {
+        self.number.store(number, Ordering::SeqCst);
+        self.renew(asked);
+    }
+
+    /// Whether what was claimed under a lease may still be delivered.
+    pub fn may_deliver(&self, lease: Lease) -> bool {
+        let asked = Duration::from_millis(self.asked_ms.load(Ordering::SeqCst));
+        lease.0.is_none_or(|number| number == self.number() && self.asks().saturating_sub(asked) < BELIEVED_FOR)
+    }
+
+    /// Sets whether the node takes no more mail.
+    pub fn drain(&self, is_draining: bool) {
+        self.is_draining.store(is_draining, Ordering::SeqCst);
+    }
+
+    /// Whether the node takes no more mail.
+    pub fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::SeqCst)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_ends_with_its_stay_and_without_renewal() {
+        let stay = Stay::new("a");
+        stay.begin(7, stay.asks());
+        let lease = stay.lease();
+        assert!(stay.may_deliver(lease) && stay.may_deliver(Lease::default()));
+        stay.begin(8, stay.asks());
+        assert!(!stay.may_deliver(lease), "of an earlier stay");
+        assert!(stay.may_deliver(stay.lease()));
+        let old = Stay { base: now() - BELIEVED_FOR, ..Stay::new("b") };
+        assert!(!old.may_deliver(old.lease()), "it was not renewed");
+        assert!(old.may_deliver(Lease::default()), "what nobody else has may always be delivered");
+    }
+}

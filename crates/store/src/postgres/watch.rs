@@ -1,0 +1,194 @@
+//! The connection that keeps this node's lease, frees what dead nodes had claimed, and hears what other nodes have changed.
+//!
+//! Invariant: after a lease has ended, a new stay begins before anything is claimed again; what was claimed in the one before is not ours any more.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_postgres::Client;
+
+use super::errors::of_postgres;
+use super::nodes::{CHANNEL, is_abandoned};
+use super::server::{Opened, Server};
+use super::stay::{LEASE_S, Stay};
+use crate::cluster::{News, NodeState};
+use crate::error::StoreError;
+
+/// Interval of heartbeats.
+const HEARTBEAT_EVERY: Duration = Duration::from_secs(5);
+
+/// Interval at which the counters of news are read, since a pooler may lose notifications.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Maximum time for an answer, before another connection is opened.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
+
+/// Time between two tries to connect.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// This node, as it registers.
+#[derive(Debug, Clone)]
+pub(super) struct Registration {
+    /// Which data directory has the name.
+    pub instance: String,
+    pub version: String,
+    pub schema: i64,
+}
+
+/// Waits for an answer on a connection of a task.
+async fn answered<T>(answer: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T, StoreError> {
+    match timeout(ANSWER_MAX, answer).await {
+        Ok(answer) => answer.map_err(|error| of_postgres(&error)),
+        Err(_) => Err(StoreError::Unavailable(format!("the database did not answer within {} seconds", ANSWER_MAX.as_secs()))),
+    }
+}
+
+/// Registers this node, and begins a stay. Returns the node's number.
+///
+/// # Errors
+/// [`StoreError::Settings`] if another data directory has the name and its lease has not ended.
+pub(super) async fn register(client: &mut Client, own: &Registration, stay: &Stay) -> Result<u8, StoreError> {
+    let asked = stay.asks();
+    let transaction = answered(client.transaction()).await?;
+    // Two nodes that register at the same time would take the same number.
+    answered(transaction.batch_execute("LOCK TABLE node IN EXCLUSIVE MODE")).await?;
+    let nodes =
+        answered(transaction.query("SELECT name, number, instance, lease_until > clock_timestamp(), state FROM node ORDER BY number", &[]))
+            .await?;
+    let (mut free, mut known) = (0_i64, None);
+    for node in &nodes {
+        let read = || -> Result<_, tokio_postgres::Error> {
+            Ok((node.try_get::<_, String>(0)?, node.try_get::<_, i64>(1)?, node.try_get::<_, String>(2)?, node.try_get::<_, bool>(3)?))
+        };
+        let (name, number, instance, is_alive) = read().map_err(|error| of_postgres(&error))?;
+        if name == stay.name() {
+            if instance != own.instance && is_alive {
+                return Err(StoreError::Settings(format!(
+                    "another server is the node {name:?} of this database; give each node a name of its own (store.node), or wait {LEASE_S} seconds if \
+                     the other one has ended"
+                )));
+            }
+            let state: String = node.try_get(4).map_err(|error| of_postgres(&error))?;
+            known = Some((number, state));
+        }
+        if number == free {
+            free += 1;
+        }
+    }
+    let (number, state) = known.unwrap_or((free, NodeState::Serving.as_str().to_owned()));
+    let small = u8::try_from(number).map_err(|_| {
+        StoreError::Settings("the database has 256 nodes, which is the maximum; remove some (`waypost node remove NAME`)".into())
+    })?;
+    let sql = "INSERT INTO node (name, number, instance, stay, started, seen, lease_until, version, schema) \
+               VALUES ($1, $2, $3, nextval('node_stay'), clock_timestamp(), clock_timestamp(), clock_timestamp() + CAST($4 AS bigint) * interval '1 second', $5, $6) \
+               ON CONFLICT (name) DO UPDATE SET instance = excluded.instance, stay = excluded.stay, started = excluded.started, seen = excluded.seen, \
+               lease_until = excluded.lease_until, version = excluded.version, schema = excluded.schema RETURNING stay";
+    let values: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
+        [&stay.name(), &number, &own.instance, &LEASE_S, &own.version, &own.schema];
+    let row = answered(transaction.query_one(sql, &values)).await?;
+    let begun: i64 = row.try_get(0).map_err(|error| of_postgres(&error))?;
+    answered(transaction.commit()).await?;
+    stay.drain(NodeState::of_word(&state) == NodeState::Draining);
+    stay.begin(begun, asked);
+    Ok(small)
+}
+
+/// Watches until the store is closed, which is when `news` has no other holder.
+pub(super) async fn run(server: Arc<Server>, stay: Arc<Stay>, own: Registration, news: watch::Sender<News>) {
+    let name = format!("waypost {} watch", stay.name());
+    while !news.is_closed() {
+        let ended = match server.connect(&name).await {
+            Ok(opened) => Watch { opened, stay: &stay, own: &own, news: &news, seen: News::default() }.run().await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = ended {
+            tracing::warn!(%error, "the connection that keeps this node's lease is lost; opening another one");
+            tokio::time::sleep(AGAIN_AFTER).await;
+        }
+    }
+}
+
+struct Watch<'a> {
+    opened: Opened,
+    stay: &'a Stay,
+    own: &'a Registration,
+    news: &'a watch::Sender<News>,
+    /// The counters, as this node has read them last.
+    seen: News,
+}
+
+impl Watch<'_> {
+    async fn run(mut self) -> Result<(), StoreError> {
+        answered(self.opened.client.batch_execute(&format!("LISTEN {CHANNEL}"))).await?;
+        let (mut heartbeats, mut looks) = (interval(HEARTBEAT_EVERY), interval(LOOK_EVERY));
+        heartbeats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = self.news.closed() => return Ok(()),
+                _ = heartbeats.tick() => self.beat().await?,
+                _ = looks.tick() => self.look().await?,
+                heard = self.opened.notifications.recv() => match heard {
+                    Some(_) => self.look().await?,
+                    None => return Err(StoreError::Unavailable("the connection ended".into())),
+                },
+            }
+        }
+    }
+
+    /// Renews the lease, or begins a new stay if it has ended; frees what dead nodes had claimed.
+    async fn beat(&mut self) -> Result<(), StoreError> {
+        let asked = self.stay.asks();
+        let sql = "UPDATE node SET seen = clock_timestamp(), lease_until = clock_timestamp() + CAST($2 AS bigint) * interval '1 second' \
+                   WHERE stay = $1 AND lease_until > clock_timestamp() RETURNING state";
+        let renewed = answered(self.opened.client.query_opt(sql, &[&self.stay.number(), &LEASE_S])).await?;
+        match renewed {
+            Some(row) => {
+                let state: String = row.try_get(0).map_err(|error| of_postgres(&error))?;
+                self.stay.drain(NodeState::of_word(&state) == NodeState::Draining);
+                self.stay.renew(asked);
+            }
+            None => {
+                register(&mut self.opened.client, self.own, self.stay).await?;
+                tracing::warn!(
+                    "this node's lease had ended: what it had claimed may be delivered by others, and is not delivered by this node"
+                );
+            }
+        }
+        let free = format!(
+            "UPDATE recipient SET state = 0, next_attempt_ms = CAST(floor(extract(epoch FROM clock_timestamp()) * 1000) AS bigint) \
+             WHERE state = 1 AND {}",
+            is_abandoned("")
+        );
+        let freed = answered(self.opened.client.execute(&free, &[])).await?;
+        if freed > 0 {
+            tracing::warn!(recipients = freed, "a node is gone or has lost its lease: what it had claimed is due again");
+            answered(
+                self.opened.client.batch_execute("UPDATE news SET n = n + 1 WHERE name = 'work'; SELECT pg_notify('waypost', 'work')"),
+            )
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Reads the counters.
+    async fn look(&mut self) -> Result<(), StoreError> {
+        let rows = answered(self.opened.client.query("SELECT name, n FROM news", &[])).await?;
+        let mut now = self.seen;
+        for row in &rows {
+            let read = || -> Result<_, tokio_postgres::Error> { Ok((row.try_get::<_, String>(0)?, row.try_get::<_, i64>(1)?)) };
+            let (name, n) = read().map_err(|error| of_postgres(&error))?;
+            match name.as_str() {
+                "work" => now.work = n.unsigned_abs(),
+                "directory" => now.directory = n.unsigned_abs(),
+                "shared" => now.shared = n.unsigned_abs(),
+                _ => {}
+            }
+        }
+        self.seen = now;
+        self.news.send_if_modified(|known| std::mem::replace(known, now) != now);
+        Ok(())
+    }
+}

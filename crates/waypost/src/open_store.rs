@@ -1,0 +1,44 @@
+//! Opens the store that the configuration names.
+//!
+//! Invariant: a data directory with a database of its own is not left aside unseen when the configuration names another one.
+
+use anyhow::anyhow;
+use store::{PostgresSettings, Store, StoreError};
+
+use crate::config::Config;
+
+/// Opens the store.
+///
+/// # Errors
+/// The store's error, with what the operator can do about it by [`explained`].
+pub async fn open_store(config: &Config) -> Result<Store, StoreError> {
+    let (data, options) = (&config.file.data_dir, &config.file.store);
+    let Some(url) = &options.url else { return Store::open(data) };
+    let password = match &options.password_file {
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| StoreError::Settings(format!("store.password_file {} cannot be read: {error}", path.display())))?;
+            Some(text.trim_end_matches(['\r', '\n']).to_owned())
+        }
+        None => None,
+    };
+    if data.join("waypost.db").exists() {
+        tracing::warn!(
+            data = %data.display(),
+            "the data directory has a database of its own, which is not used while store.url names another one; `waypost store copy` copies it"
+        );
+    }
+    let node = options.node.clone().unwrap_or_else(|| config.settings.hostname.to_string());
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    Store::open_postgres(data, PostgresSettings { url: url.clone(), password, node, accept_loss: options.accept_loss, version }).await
+}
+
+/// An error of [`open_store`] for the operator.
+pub fn explained(error: &StoreError, config: &Config) -> anyhow::Error {
+    let data = &config.file.data_dir;
+    let hint = error.remedy(data).map(|remedy| format!("\n  hint: {remedy}")).unwrap_or_default();
+    match error {
+        StoreError::Unavailable(_) | StoreError::Settings(_) => anyhow!("cannot open the store: {error}{hint}"),
+        _ => anyhow!("cannot open the data directory {}: {error}{hint}", data.display()),
+    }
+}

@@ -1,0 +1,239 @@
+//! PostgreSQL servers for tests: Debian's programs, one server for each test.
+//!
+//! `initdb` runs once for a machine; each server begins with a copy of what it made. Invariant: a server ends with its owner, by its process id, and at the
+//! latest with the thread that started it.
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test that cannot start its server fails")]
+
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, User};
+use tempfile::TempDir;
+
+/// The role of all connections.
+const ROLE: &str = "waypost";
+
+/// The database of a new server.
+const DATABASE: &str = "waypost";
+
+/// Maximum time for a start.
+const START_MAX: Duration = Duration::from_secs(60);
+
+/// What all servers have: little memory, no socket but their own.
+const SETTINGS: &str = "
+listen_addresses = ''
+shared_buffers = 32MB
+max_connections = 60
+max_wal_size = 256MB
+log_min_messages = warning
+logging_collector = off
+";
+
+/// A server.
+#[derive(Debug)]
+pub struct PgServer {
+    home: TempDir,
+    child: Option<Child>,
+    /// Settings of this server, as in postgresql.conf.
+    settings: String,
+}
+
+fn programs() -> PathBuf {
+    let versions = fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL is installed (cargo xtask machine)");
+    let mut found: Vec<PathBuf> =
+        versions.filter_map(|entry| Some(entry.ok()?.path().join("bin"))).filter(|bin| bin.join("postgres").exists()).collect();
+    found.sort();
+    found.pop().expect("PostgreSQL is installed (cargo xtask machine)")
+}
+
+/// The user of the servers, since PostgreSQL refuses to run as root; `None` if this process is not root.
+fn user() -> Option<User> {
+    if !nix::unistd::Uid::effective().is_root() {
+        return None;
+    }
+    Some(User::from_name("nobody").ok().flatten().expect("there is a user nobody"))
+}
+
+/// A program as the user of the servers, which ends with this thread.
+fn as_user(program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL"]);
+    if let Some(user) = user() {
+        command.arg(format!("--reuid={}", user.uid)).arg(format!("--regid={}", user.gid)).arg("--clear-groups");
+    }
+    command.arg(program).current_dir("/").env("LC_ALL", "C").env("TZ", "UTC");
+    command
+}
+
+/// Gives a directory to the user of the servers.
+fn give(path: &Path) {
+    if let Some(user) = user() {
+        chown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw())).unwrap();
+    }
+}
+
+/// A data directory as `initdb` makes it; made once.
+fn template() -> PathBuf {
+    let place = std::env::temp_dir().join(format!("waypost-initdb-{}", programs().parent().unwrap().file_name().unwrap().display()));
+    let done = place.join("done");
+    if !done.exists() {
+        let making = tempfile::Builder::new().prefix("waypost-initdb-").tempdir().unwrap();
+        give(making.path());
+        fs::set_permissions(making.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let data = making.path().join("data");
+        let made = as_user(&programs().join("initdb"))
+            .arg("--pgdata")
+            .arg(&data)
+            .args(["--username", ROLE, "--auth", "trust", "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync", "--no-instructions"])
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+        fs::write(making.path().join("done"), "").unwrap();
+        // Another process may have been faster; its directory is as good.
+        let _ = fs::rename(making.keep(), &place);
+    }
+    place.join("data")
+}
+
+impl Default for PgServer {
+    fn default() -> Self {
+        Self::start("fsync = off\n")
+    }
+}
+
+impl PgServer {
+    /// Starts a server with settings as in postgresql.conf.
+    pub fn start(settings: &str) -> Self {
+        let home = tempfile::Builder::new().prefix("waypost-pg-").tempdir().unwrap();
+        fs::set_permissions(home.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        give(home.path());
+        let copied = Command::new("cp").arg("-a").arg(template()).arg(home.path().join("data")).status().unwrap();
+        assert!(copied.success());
+        let mut server = Self { home, child: None, settings: settings.to_owned() };
+        fs::DirBuilder::new().mode(0o777).create(server.home.path().join("socket")).unwrap();
+        give(&server.home.path().join("socket"));
+        server.resume();
+        server.sql_in("postgres", &format!("CREATE DATABASE {DATABASE}"));
+        server
+    }
+
+    /// Starts it again, with the same data.
+    #[allow(clippy::disallowed_methods)] // the time of a start is not the time of the mail flow
+    pub fn resume(&mut self) {
+        assert!(self.child.is_none(), "it runs");
+        let socket = format!("unix_socket_directories = '{}'\n", self.home.path().join("socket").display());
+        fs::write(self.data().join("postgresql.auto.conf"), format!("{SETTINGS}{socket}{}", self.settings)).unwrap();
+        give(&self.data().join("postgresql.auto.conf"));
+        let log = fs::File::options().create(true).append(true).open(self.log()).unwrap();
+        let child =
+            as_user(&programs().join("postgres")).arg("-D").arg(self.data()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
+        self.child = Some(child.unwrap());
+        let end = Instant::now() + START_MAX;
+        while !self.answers() {
+            assert!(Instant::now() < end, "PostgreSQL does not answer: {}", fs::read_to_string(self.log()).unwrap_or_default());
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn answers(&self) -> bool {
+        self.psql("postgres").args(["-c", "SELECT 1"]).output().is_ok_and(|out| out.status.success())
+    }
+
+    /// Sets the settings of the next start.
+    pub fn configure(&mut self, settings: &str) {
+        settings.clone_into(&mut self.settings);
+    }
+
+    fn data(&self) -> PathBuf {
+        self.home.path().join("data")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.home.path().join("log")
+    }
+
+    /// The address of its database, for `store.url`.
+    pub fn url(&self) -> String {
+        self.url_of(ROLE, DATABASE)
+    }
+
+    /// The address for another role and database.
+    pub fn url_of(&self, role: &str, database: &str) -> String {
+        let socket = self.home.path().join("socket").display().to_string().replace('/', "%2F");
+        format!("postgres://{role}@{socket}/{database}")
+    }
+
+    fn psql(&self, database: &str) -> Command {
+        let mut command = Command::new(programs().join("psql"));
+        command.arg("-h").arg(self.home.path().join("socket")).args([
+            "-U",
+            ROLE,
+            "-d",
+            database,
+            "-X",
+            "-q",
+            "-A",
+            "-t",
+            "-v",
+            "ON_ERROR_STOP=1",
+        ]);
+        command
+    }
+
+    /// Runs SQL in the database. Returns its answer: a row a line, with a bar between columns.
+    pub fn sql(&self, sql: &str) -> String {
+        self.sql_in(DATABASE, sql)
+    }
+
+    /// Runs SQL in another database.
+    pub fn sql_in(&self, database: &str, sql: &str) -> String {
+        let out = self.psql(database).args(["-c", sql]).output().unwrap();
+        assert!(out.status.success(), "{sql}: {}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8_lossy(&out.stdout).trim_end().to_owned()
+    }
+
+    fn end(&mut self, signal: Signal) {
+        if let Some(mut child) = self.child.take() {
+            let _ = kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal);
+            let _ = child.wait();
+        }
+    }
+
+    /// Stops it; connections are broken.
+    pub fn stop(&mut self) {
+        self.end(Signal::SIGINT);
+    }
+
+    /// Kills it, as a crash does. Its other processes end by themselves.
+    pub fn crash(&mut self) {
+        self.end(Signal::SIGKILL);
+        // The postmaster's children notice within a moment, and a new start waits for them.
+        thread::sleep(Duration::from_millis(300));
+        let _ = fs::remove_file(self.data().join("postmaster.pid"));
+    }
+
+    /// Lets none of its processes run, as if the network were cut.
+    pub fn freeze(&self, is_frozen: bool) {
+        let signal = if is_frozen { Signal::SIGSTOP } else { Signal::SIGCONT };
+        let Some(child) = &self.child else { return };
+        let parent = child.id();
+        let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap_or_default();
+        let all = children.split_whitespace().filter_map(|id| id.parse().ok()).chain([i32::try_from(parent).unwrap()]);
+        for id in all {
+            let _ = kill(Pid::from_raw(id), signal);
+        }
+    }
+}
+
+impl Drop for PgServer {
+    fn drop(&mut self) {
+        self.freeze(false);
+        self.end(Signal::SIGQUIT);
+        self.end(Signal::SIGKILL);
+    }
+}
