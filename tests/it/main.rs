@@ -29,7 +29,6 @@ mod cut_through_large;
 mod delivery;
 mod disk_faults;
 mod dkim2;
-mod dkim2_vectors;
 mod dns_records;
 mod doctor;
 mod doctor_worlds;
