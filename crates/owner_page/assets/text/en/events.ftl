@@ -28,6 +28,7 @@ fact-took = took { $span }
 fact-age = { $span } after arrival
 
 kind-connection-refused = A client was refused before its first command.
+kind-proxy-refused = A load balancer sent no valid PROXY header; its connection was closed.
 kind-tls-failed = A TLS handshake with a client failed.
 kind-sender-refused = The sender was refused.
 kind-recipient-refused = The recipient { $target } was refused.

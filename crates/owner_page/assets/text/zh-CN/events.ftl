@@ -28,6 +28,7 @@ fact-took = 用时 { $span }
 fact-age = 到达后 { $span }
 
 kind-connection-refused = 客户端在第一条命令之前被拒绝。
+kind-proxy-refused = 负载均衡器没有发送有效的 PROXY 头，连接已被关闭。
 kind-tls-failed = 与客户端的 TLS 握手失败。
 kind-sender-refused = 发件人被拒绝。
 kind-recipient-refused = 收件人 { $target } 被拒绝。
