@@ -61,6 +61,8 @@ fn stay_as_they_came(options: &str, judge: fn(&Delivered) -> Option<Reply>, befo
         }
         let result = received_as(&scene.lab, &arrived);
         assert!(result.is_err(), "{subject}: {result:?}");
+        let trace = scene.waypost.ok(&["trace", &format!("{subject}@foreign.test")]);
+        assert!(trace.contains("DKIM2 fail") && !trace.contains("DKIM2 chain as hop"), "{subject}: {trace}");
     }
     scene.ends_well();
 }

@@ -28,6 +28,7 @@ fn a_forward_continues_the_chain() {
     assert!(replayed.is_err(), "{replayed:?}");
     let trace = scene.waypost.ok(&["trace", "plain@foreign.test"]);
     assert!(trace.contains("DKIM2 pass (foreign.test)"), "{trace}");
+    assert!(trace.contains("continued the DKIM2 chain as hop 2 (fwd.example.test, ed25519)") && !trace.contains("ARC set"), "{trace}");
     scene.ends_well();
 }
 
@@ -56,6 +57,8 @@ fn the_domain_of_an_alias_names_the_forwarding_domain_where_custody_needs_it() {
     let chain = ["foreign.test", "second.test", "fwd.example.test"].map(String::from).to_vec();
     scene.send(HER, "me@second.test", &scene.stranger.signed(&message("bridged"), HER, "me@second.test"));
     assert_eq!(received_as(&scene.lab, &scene.inbox.wait_for("Subject: bridged")), Ok(chain));
+    let trace = scene.waypost.ok(&["trace", "bridged@foreign.test"]);
+    assert!(trace.contains("as hop 2 (second.test, ed25519), hop 3 (fwd.example.test, ed25519)"), "{trace}");
     // A null reverse-path leaves as one, and names no domain.
     let nobody = message("nobody").replace("foreign.test", "inbox.test");
     let reply = scene.send("", ME, &scene.target.signed(&nobody, "", ME));
@@ -81,6 +84,12 @@ fn a_rewritten_from_field_is_restored_by_the_receiver() {
             "{hops:?}"
         );
         assert!(arrived.text().contains("From: \"Her Name via "), "{}", arrived.text());
+        let trace = scene.waypost.ok(&["trace", "mended@foreign.test"]);
+        assert_eq!(
+            trace.matches("continued the DKIM2 chain as hop 2").count(),
+            2,
+            "the form that was refused, and the rewritten one: {trace}"
+        );
         let restored = restored(&arrived.content);
         assert!(restored.contains(&format!("from: \"her name\" <{HER}>\r\n")) && !restored.contains("reply-to"), "{restored}");
         assert!(restored.ends_with("\r\n\r\nfirst line\r\n\r\n.dot\r\nlast line\r\n"), "{restored}");
@@ -101,6 +110,8 @@ fn a_wrapped_message_is_restored_by_the_receiver() {
             assert!(restored.contains(&want), "no {want} in {restored}");
         }
         assert!(restored.ends_with("\r\n\r\nfirst line\r\n\r\n.dot\r\nlast line\r\n") && !restored.contains("content-type"), "{restored}");
+        let trace = scene.waypost.ok(&["trace", "paper@foreign.test"]);
+        assert!(trace.contains("continued the DKIM2 chain as hop 2 (fwd.example.test, ed25519)"), "only our hop: {trace}");
         scene.ends_well();
     }
 }
@@ -170,6 +181,8 @@ fn a_chain_and_an_arc_set_stand_side_by_side() {
     let request = json!({"do": "arc", "server": scene.lab.address(53), "port": DNS_PORT, "messages": [STANDARD.encode(&arrived.content)]});
     let judged = it::dkimpy(&request);
     assert_eq!((&judged[0]["cv"], &judged[0]["domains"]), (&json!("pass"), &json!(["fwd.example.test"])), "{judged}");
+    let trace = scene.waypost.ok(&["trace", "sealed@foreign.test"]);
+    assert!(trace.contains("hop 2 (fwd.example.test, ed25519); added ARC set 1 (fwd.example.test)"), "{trace}");
     scene.ends_well();
 }
 
