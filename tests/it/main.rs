@@ -35,6 +35,7 @@ mod doctor_worlds;
 mod door;
 mod events;
 mod explain;
+mod explain_trust;
 mod filter;
 mod forwarding;
 mod from_field;
