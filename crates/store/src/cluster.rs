@@ -135,6 +135,11 @@ impl Store {
         self.cluster.as_ref().is_some_and(|cluster| cluster.is_draining())
     }
 
+    /// Time since the database last committed a heartbeat of this node, counted from the moment at which it was sent; `None` over SQLite.
+    pub fn heartbeat_age(&self) -> Option<Duration> {
+        self.cluster.as_ref().map(|cluster| cluster.renewed_ago())
+    }
+
     /// What other nodes have changed. Over SQLite it never changes.
     pub fn news(&self) -> watch::Receiver<News> {
         match &self.cluster {
@@ -174,7 +179,12 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`] if there is no such node.
     pub async fn set_node_state(&self, name: &str, state: NodeState) -> Result<(), StoreError> {
-        self.change_node(name, ClusterChange::SetState { name: name.to_owned(), state }).await
+        self.change_node(name, ClusterChange::SetState { name: name.to_owned(), state }).await?;
+        // This node need not wait for its next heartbeat.
+        if let Some(cluster) = self.cluster.as_ref().filter(|cluster| cluster.name() == name) {
+            cluster.drain(state == NodeState::Draining);
+        }
+        Ok(())
     }
 
     /// Removes a node that does not come back; what it has claimed is free at once. One that runs registers again.

@@ -88,6 +88,14 @@ impl Cluster {
         self.stay.is_draining()
     }
 
+    pub fn drain(&self, is_draining: bool) {
+        self.stay.drain(is_draining);
+    }
+
+    pub fn renewed_ago(&self) -> Duration {
+        self.stay.renewed_ago()
+    }
+
     pub fn news(&self) -> watch::Receiver<News> {
         self.news.clone()
     }

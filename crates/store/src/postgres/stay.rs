@@ -79,6 +79,11 @@ impl Stay {
         lease.0.is_none_or(|number| number == self.number() && self.asks().saturating_sub(asked) < BELIEVED_FOR)
     }
 
+    /// Time since the last renewal of the lease was asked for.
+    pub fn renewed_ago(&self) -> Duration {
+        self.asks().saturating_sub(Duration::from_millis(self.asked_ms.load(Ordering::SeqCst)))
+    }
+
     /// Sets whether the node takes no more mail.
     pub fn drain(&self, is_draining: bool) {
         self.is_draining.store(is_draining, Ordering::SeqCst);

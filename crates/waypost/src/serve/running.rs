@@ -30,7 +30,7 @@ use super::watches::Watches;
 use super::{health, metrics, owner, public};
 use crate::config::{self, Config};
 use crate::control::{ServerControl, ServerParts};
-use crate::nodes::ThisNode;
+use crate::nodes::Nodes;
 use crate::open_store::{explained, open_store};
 
 /// The running server.
@@ -79,7 +79,7 @@ impl OpenServer {
         let password_key = Arc::new(config::secrets::password_key(&config.file.password_key())?);
         let settings = Arc::new(ArcSwap::from_pointee(config.with_secrets()?));
         let live = LiveDirectory::open(store.clone(), &config.settings.delimiters, config.settings.virtual_file.clone()).await?;
-        let node = node_switch(config).await;
+        let node = node_switch(config, &store).await;
         Ok(Self { clock, store, settings, live: Arc::new(live), password_key, resolver, tls, client_tls, challenges, sockets, node })
     }
 
@@ -156,7 +156,7 @@ impl Running {
             health: health.clone(),
             scraper,
             notices: notices.clone(),
-            node: ThisNode { name: config.settings.hostname.to_string(), switch: opened.node.clone(), started_ms: Some(clock.now_ms()) },
+            nodes: Nodes::new(store, &config.settings.hostname, opened.node.clone(), Some(clock.now_ms())),
         };
         let releaser = Releaser::new(settings.clone(), store.clone(), live.clone(), clock.clone());
         let context = ApiContext {
@@ -207,11 +207,11 @@ impl Running {
 }
 
 /// Returns whether this server takes new mail, as the last process left it.
-async fn node_switch(config: &Config) -> NodeSwitch {
-    let data = config.file.data_dir.clone();
-    let node = net::blocking(move || NodeSwitch::open(&data)).await;
-    if node.drained_since_ms().is_some() {
-        tracing::warn!("this server is drained: it delivers, and takes no new mail until `waypost node resume`");
+async fn node_switch(config: &Config, store: &Store) -> NodeSwitch {
+    let (data, store) = (config.file.data_dir.clone(), store.clone());
+    let node = net::blocking(move || NodeSwitch::open(&data, &store)).await;
+    if node.is_drained() {
+        tracing::warn!("this server is drained: it takes no new mail until `waypost node resume`");
     }
     node
 }
