@@ -76,10 +76,8 @@ async fn change(control: &dyn Control, name: &str, change: NodeChange) -> Result
     let named = mail::one_line_at_most(name, 255);
     control.change_node(name, change).await.map_err(|fault| match fault {
         NodeFault::Unknown => ApiError::missing(format!("there is no node {named}")).hint("waypost node list shows all nodes"),
-        NodeFault::Running => {
-            ApiError::conflict(format!("{named} is running"))
-                .hint("stop it first; a node that is gone for good can be removed 30 seconds after it was seen last")
-        }
+        NodeFault::Running => ApiError::conflict(format!("{named} is running"))
+            .hint("stop it first; a node that is gone for good can be removed 30 seconds after it was seen last"),
         NodeFault::Only => ApiError::conflict(format!("{named} is the only node, and its data directory is the queue itself"))
             .hint("only a node of a database that several nodes share can be removed"),
         NodeFault::Itself => ApiError::conflict(format!("{named} is the node of this machine"))

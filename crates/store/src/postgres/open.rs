@@ -92,6 +92,10 @@ impl Cluster {
         self.stay.drain(is_draining);
     }
 
+    pub fn serving(&self) -> u32 {
+        self.stay.serving()
+    }
+
     pub fn renewed_ago(&self) -> Duration {
         self.stay.renewed_ago()
     }

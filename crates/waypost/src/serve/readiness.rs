@@ -177,9 +177,8 @@ mod tests {
     fn a_heartbeat_says_whether_commits_fail() {
         let begin = Instant::now();
         let mut watch = CommitWatch::new(counts(5, 0));
-        let mut at = |failed, age_s, after_s| {
-            watch.fail(&counts(5, failed), Some(Duration::from_secs(age_s)), begin + Duration::from_secs(after_s))
-        };
+        let mut at =
+            |failed, age_s, after_s| watch.fail(&counts(5, failed), Some(Duration::from_secs(age_s)), begin + Duration::from_secs(after_s));
         assert_eq!((at(0, 5, 0), at(0, 12, 1)), (false, true), "without mail");
         assert_eq!((at(1, 3, 10), at(1, 5, 12), at(1, 1, 14)), (true, true, false), "until one comes after the failure");
     }
