@@ -58,6 +58,8 @@ pub enum NodeFault {
     Running,
     /// It is the only one, so it cannot be removed.
     Only,
+    /// It is the node of the command that would remove it.
+    Itself,
     /// The state cannot be written; the text says why.
     Failed(String),
 }

@@ -30,7 +30,10 @@ pub(crate) async fn drain(
     Path(name): Path<String>,
 ) -> Result<Json<Changed>, ApiError> {
     let is_new = change(control.as_ref(), &name, NodeChange::Drain).await?;
-    let how = "it goes on delivering, and answers new mail with 421 4.3.2, also after a restart";
+    let how = match control.nodes().await?.as_slice() {
+        [_] => "it goes on delivering, and answers new mail with 421 4.3.2, also after a restart",
+        _ => "within 5 seconds it answers new mail with 421 4.3.2 and leaves deliveries to the other nodes, also after a restart",
+    };
     Ok(Json(match is_new {
         true => recorded(&recorder, &actor, format!("{name} is drained: {how}")),
         false => unchanged(format!("{name} was drained already")),
@@ -73,12 +76,13 @@ async fn change(control: &dyn Control, name: &str, change: NodeChange) -> Result
     let named = mail::one_line_at_most(name, 255);
     control.change_node(name, change).await.map_err(|fault| match fault {
         NodeFault::Unknown => ApiError::missing(format!("there is no node {named}")).hint("waypost node list shows all nodes"),
-        NodeFault::Running => {
-            ApiError::conflict(format!("{named} is running")).hint("stop it first; a node that is gone for good can be removed")
-        }
+        NodeFault::Running => ApiError::conflict(format!("{named} is running"))
+            .hint("stop it first; a node that is gone for good can be removed 30 seconds after it was seen last"),
         NodeFault::Only => ApiError::conflict(format!("{named} is the only node, and its data directory is the queue itself"))
             .hint("only a node of a database that several nodes share can be removed"),
+        NodeFault::Itself => ApiError::conflict(format!("{named} is the node of this machine"))
+            .hint(format!("remove it from another node: waypost node remove {named}")),
         NodeFault::Failed(why) => ApiError::internal(format!("the state of {named} could not be written, so nothing has changed: {why}"))
-            .hint("check the disk of the data directory"),
+            .hint("check the disk of the data directory, or the database"),
     })
 }

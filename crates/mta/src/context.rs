@@ -42,6 +42,18 @@ impl Shared {
         self.events.record_with(|| Event::new(EventKind::StoreFailed, self.clock.now_ms()).reason(Some(error.to_string())));
     }
 
+    /// The part of a limit for all nodes that this one has: they share it evenly, rounded up. So what clients and hosts see in sum exceeds it by less than
+    /// one for each node.
+    pub fn part_of(&self, limit: u32) -> u32 {
+        limit.div_ceil(self.store.serving_nodes())
+    }
+
+    /// As [`Self::part_of`], of connections to a host.
+    pub fn connections_per_host(&self) -> usize {
+        let nodes = usize::try_from(self.store.serving_nodes()).unwrap_or(usize::MAX);
+        self.settings.load().delivery.connections_per_host.div_ceil(nodes)
+    }
+
     /// The settings and the directory in force now.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot { settings: self.settings.load_full(), directory: self.directory.current() }

@@ -35,6 +35,6 @@ pub use receive::own_checks::OwnChecks;
 pub use server::{Handles, Parts, Server, StartError, Status};
 pub use support::directory_cache::{DirectoryError, LiveDirectory};
 pub use support::headline::Headline;
-pub use support::node_switch::NodeSwitch;
+pub use support::node_switch::{DrainedFile, NodeSwitch};
 pub use support::panic_edge::{bugs_caught, signatures_broken};
 pub use support::virtual_source::{VirtualFaults, VirtualSource};

@@ -159,11 +159,11 @@ impl Breakers {
         if is_probe { Admission::Probe(pass) } else { Admission::Open(pass) }
     }
 
-    /// Decides whether a delivery to this mailbox at this host may start: by its breaker, and by the pace of the host's provider.
-    pub fn check_target(&mut self, host: &Domain, target: &str, now_ms: i64) -> Admission {
+    /// Decides whether a delivery to this mailbox at this host may start: by its breaker, and by the pace of the host's provider, which `nodes` share.
+    pub fn check_target(&mut self, host: &Domain, target: &str, nodes: u32, now_ms: i64) -> Admission {
         let admission = self.check(BreakerKeys::of_target(target), now_ms);
         let (Some(provider), Admission::Open(_) | Admission::Probe(_)) = (provider_of(host), &admission) else { return admission };
-        match (self.paces.take(provider, &target.to_ascii_lowercase(), now_ms), admission) {
+        match (self.paces.take(provider, &target.to_ascii_lowercase(), nodes, now_ms), admission) {
             (Some((until_ms, why)), Admission::Open(pass) | Admission::Probe(pass)) => {
                 self.on_nothing(pass, now_ms);
                 Admission::Wait { until_ms, why: format!("{} is paused: {why}", ReplyScope::Target) }

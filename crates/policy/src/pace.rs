@@ -16,6 +16,14 @@ struct PaceRule {
     why: &'static str,
 }
 
+impl PaceRule {
+    /// The part of one of several nodes; rounded so that the sum of the bursts is more by less than one for each.
+    fn part(self, nodes: u32) -> Self {
+        let nodes = i64::from(nodes.max(1));
+        Self { burst: (self.burst + nodes - 1) / nodes, apart_ms: self.apart_ms * nodes, ..self }
+    }
+}
+
 /// Both below what the providers document, since other servers send to the mailbox too; docs/remote-replies.md has the figures and their sources.
 const RULES: [PaceRule; 2] = [
     // At most 55 a minute, 2,415 an hour, 57,615 a day; documented: 60, 3,600, 86,400.
@@ -55,10 +63,10 @@ pub(crate) struct Paces {
 }
 
 impl Paces {
-    /// Counts a message to a mailbox of this provider; if it comes too soon, returns until when it waits, Unix milliseconds, and why. Deliveries that wait get
+    /// Counts a message to a mailbox of this provider, to which `nodes` of a cluster deliver, each a part of the pace; if it comes too soon, returns until when it waits, Unix milliseconds, and why. Deliveries that wait get
     /// times apart from each other.
-    pub fn take(&mut self, provider: &str, mailbox: &str, now_ms: i64) -> Option<(i64, &'static str)> {
-        let rule = RULES.iter().find(|rule| rule.provider == provider)?;
+    pub fn take(&mut self, provider: &str, mailbox: &str, nodes: u32, now_ms: i64) -> Option<(i64, &'static str)> {
+        let rule = RULES.iter().find(|rule| rule.provider == provider)?.part(nodes);
         if !self.mailboxes.contains_key(mailbox) && self.mailboxes.len() >= MAILBOXES_MAX {
             self.mailboxes.retain(|_, paced| paced.whole_ms > now_ms);
             if self.mailboxes.len() >= MAILBOXES_MAX {
@@ -92,13 +100,13 @@ mod tests {
     #[test]
     fn a_mailbox_gets_a_burst_and_the_rest_waits_apart() {
         let mut paces = Paces::default();
-        let mut take = |now_ms| paces.take("gmail", "foo@gmail.com", now_ms).map(|(until_ms, _)| until_ms);
+        let mut take = |now_ms| paces.take("gmail", "foo@gmail.com", 1, now_ms).map(|(until_ms, _)| until_ms);
         assert!((0..15).all(|_| take(1_000_000).is_none()));
         let waits: Vec<i64> = (0..3).map(|_| take(1_000_000).unwrap()).collect();
         assert_eq!(waits, [1_001_500, 1_003_000, 1_004_500]);
         assert!(waits.iter().all(|until_ms| take(*until_ms).is_none()), "each goes at its time");
-        assert!(paces.take("gmail", "bar@gmail.com", 1_000_100).is_none(), "another mailbox");
-        assert!(paces.take("yahoo", "foo@yahoo.com", 1_000_100).is_none() && paces.mailboxes.len() == 2, "no documented limit");
+        assert!(paces.take("gmail", "bar@gmail.com", 1, 1_000_100).is_none(), "another mailbox");
+        assert!(paces.take("yahoo", "foo@yahoo.com", 1, 1_000_100).is_none() && paces.mailboxes.len() == 2, "no documented limit");
     }
 
     /// The most messages within any time of this length.
@@ -113,7 +121,7 @@ mod tests {
             let mut paces = Paces::default();
             let (mut sent, mut now_ms, mut dice) = (Vec::new(), 1_000_000, 7_u64);
             while now_ms < 1_000_000 + 2 * DAY_MS {
-                if paces.take(provider, "foo@bar.test", now_ms).is_none() {
+                if paces.take(provider, "foo@bar.test", 1, now_ms).is_none() {
                     sent.push(now_ms);
                 }
                 // Mostly as fast as it goes, and now and then nothing for a while.
@@ -127,20 +135,33 @@ mod tests {
     }
 
     #[test]
+    fn nodes_together_are_as_fast_as_one() {
+        for nodes in [1, 2, 3] {
+            let mut each: Vec<Paces> = (0..nodes).map(|_| Paces::default()).collect();
+            let mut sent = 0;
+            for now_ms in (1_000_000..1_000_000 + 60 * MINUTE_MS).step_by(250) {
+                sent +=
+                    each.iter_mut().filter_map(|paces| paces.take("gmail", "foo@gmail.com", nodes, now_ms).is_none().then_some(())).count();
+            }
+            assert!((2_400..=2_415).contains(&sent), "{nodes}: {sent}");
+        }
+    }
+
+    #[test]
     fn a_clock_that_was_set_back_starts_anew() {
         let mut paces = Paces::default();
-        assert!((0..16).map(|_| paces.take("microsoft", "foo@outlook.com", 9_000_000)).any(|wait| wait.is_some()));
-        assert!(paces.take("microsoft", "foo@outlook.com", 1_000).is_none());
+        assert!((0..16).map(|_| paces.take("microsoft", "foo@outlook.com", 1, 9_000_000)).any(|wait| wait.is_some()));
+        assert!(paces.take("microsoft", "foo@outlook.com", 1, 1_000).is_none());
     }
 
     #[test]
     fn the_number_of_mailboxes_is_limited() {
         let mut paces = Paces::default();
         for n in 0..MAILBOXES_MAX + 10 {
-            paces.take("gmail", &format!("u{n}@gmail.com"), 1_000_000);
+            paces.take("gmail", &format!("u{n}@gmail.com"), 1, 1_000_000);
         }
         assert_eq!(paces.mailboxes.len(), MAILBOXES_MAX);
-        paces.take("gmail", "later@gmail.com", 1_100_000);
+        paces.take("gmail", "later@gmail.com", 1, 1_100_000);
         assert_eq!(paces.mailboxes.len(), 1, "idle ones make room");
     }
 }

@@ -110,6 +110,15 @@ pub(crate) enum ClusterChange {
         value: Vec<u8>,
         now_ms: i64,
     },
+    /// Stores a value unless the name has one.
+    OfferShared {
+        name: String,
+        value: Vec<u8>,
+        now_ms: i64,
+    },
+    RemoveShared {
+        name: String,
+    },
 }
 
 /// What has changed in the database, as counters: a node that sees another number looks again.
@@ -133,6 +142,16 @@ impl Store {
     /// Whether this node is to accept no more mail.
     pub fn is_draining(&self) -> bool {
         self.cluster.as_ref().is_some_and(|cluster| cluster.is_draining())
+    }
+
+    /// Time since the database last committed a heartbeat of this node, counted from the moment at which it was sent; `None` over SQLite.
+    pub fn heartbeat_age(&self) -> Option<Duration> {
+        self.cluster.as_ref().map(|cluster| cluster.renewed_ago())
+    }
+
+    /// Nodes that serve, this one or another, as of the last heartbeat; 1 over SQLite.
+    pub fn serving_nodes(&self) -> u32 {
+        self.cluster.as_ref().map_or(1, |cluster| cluster.serving())
     }
 
     /// What other nodes have changed. Over SQLite it never changes.
@@ -174,7 +193,12 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`] if there is no such node.
     pub async fn set_node_state(&self, name: &str, state: NodeState) -> Result<(), StoreError> {
-        self.change_node(name, ClusterChange::SetState { name: name.to_owned(), state }).await
+        self.change_node(name, ClusterChange::SetState { name: name.to_owned(), state }).await?;
+        // This node need not wait for its next heartbeat.
+        if let Some(cluster) = self.cluster.as_ref().filter(|cluster| cluster.name() == name) {
+            cluster.drain(state == NodeState::Draining);
+        }
+        Ok(())
     }
 
     /// Removes a node that does not come back; what it has claimed is free at once. One that runs registers again.
@@ -201,5 +225,22 @@ impl Store {
     /// Stores a small value that all nodes share; it is on disk, synced, when this returns.
     pub async fn shared_put(&self, name: &str, value: Vec<u8>, now_ms: i64) -> Result<(), StoreError> {
         self.write(Operation::Cluster(ClusterChange::PutShared { name: name.to_owned(), value, now_ms })).await.map(drop)
+    }
+
+    /// Returns the shared value of a name, which is this one if there was none before. It is on disk, synced, when this returns.
+    pub async fn shared_offer(&self, name: &str, value: Vec<u8>, now_ms: i64) -> Result<Vec<u8>, StoreError> {
+        self.write(Operation::Cluster(ClusterChange::OfferShared { name: name.to_owned(), value: value.clone(), now_ms })).await?;
+        Ok(self.shared_get(name).await?.unwrap_or(value))
+    }
+
+    /// Removes a shared value.
+    pub async fn shared_remove(&self, name: &str) -> Result<(), StoreError> {
+        self.write(Operation::Cluster(ClusterChange::RemoveShared { name: name.to_owned() })).await.map(drop)
+    }
+
+    /// Returns the shared values whose names begin with `prefix`, by name: those stored since then, Unix milliseconds by the clock of the node that did.
+    pub async fn shared_list(&self, prefix: &str, since_ms: i64) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        let prefix = prefix.to_owned();
+        self.read(move |db| tables::shared_list(db, &prefix, since_ms)).await
     }
 }

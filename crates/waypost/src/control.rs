@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 
 use crate::config::Config;
 use crate::dns_state::DnsState;
-use crate::nodes::ThisNode;
+use crate::nodes::Nodes;
 use crate::serve::certificates::ServerCertificates;
 use crate::serve::health::Health;
 use crate::serve::metrics::Scraper;
@@ -52,7 +52,7 @@ pub struct OfflineControl {
     certificates: CertificateSources,
     dns: DnsState,
     explaining: Explaining,
-    node: ThisNode,
+    nodes: Nodes,
 }
 
 /// What an explanation needs; made when one is asked for, since it reads the trusted certificates.
@@ -88,14 +88,13 @@ impl OfflineControl {
         let releaser = Releaser::new(settings.clone(), store.clone(), live.clone(), clock.clone());
         let submitter = Submitter::offline(settings.clone(), store.clone(), live.clone(), clock.clone(), names);
         let explaining = Explaining { config: config.clone(), store: store.clone(), live: live.clone(), clock: clock.clone() };
-        let node =
-            ThisNode { name: config.settings.hostname.to_string(), switch: NodeSwitch::open(&config.file.data_dir), started_ms: None };
+        let nodes = Nodes::new(store, &config.settings.hostname, NodeSwitch::open(&config.file.data_dir, store), None);
         Self {
             mail: MailControl { settings, releaser, submitter },
             certificates: config.certificate_sources(),
             dns: DnsState::default(),
             explaining,
-            node,
+            nodes,
         }
     }
 }
@@ -132,11 +131,11 @@ impl Control for OfflineControl {
     }
 
     fn nodes(&self) -> ControlFuture<'_, Result<Vec<NodeView>, StoreError>> {
-        Box::pin(async { Ok(vec![self.node.view()]) })
+        Box::pin(self.nodes.views())
     }
 
     fn change_node<'a>(&'a self, name: &'a str, change: NodeChange) -> ControlFuture<'a, Result<bool, NodeFault>> {
-        Box::pin(self.node.change(name, change))
+        Box::pin(self.nodes.change(name, change))
     }
 
     fn explain(&self, request: ExplainRequest) -> ControlFuture<'_, Result<Explanation, ControlError>> {
@@ -201,7 +200,7 @@ pub struct ServerParts {
     /// The metrics.
     pub scraper: Arc<Scraper>,
     /// This node.
-    pub node: ThisNode,
+    pub nodes: Nodes,
 }
 
 /// The running server.
@@ -241,7 +240,7 @@ impl Control for ServerControl {
         serde_json::json!({
             "running": true,
             "version": env!("CARGO_PKG_VERSION"),
-            "drained": self.parts.node.switch.drained_since_ms().is_some(),
+            "drained": self.parts.nodes.is_drained(),
             "sessions": status.sessions,
             "sessions_by_listener": BTreeMap::from(status.sessions_by_listener),
             "last_hour": BTreeMap::from_iter(self.parts.scraper.last_hour().rows),
@@ -284,11 +283,11 @@ impl Control for ServerControl {
     }
 
     fn nodes(&self) -> ControlFuture<'_, Result<Vec<NodeView>, StoreError>> {
-        Box::pin(async { Ok(vec![self.parts.node.view()]) })
+        Box::pin(self.parts.nodes.views())
     }
 
     fn change_node<'a>(&'a self, name: &'a str, change: NodeChange) -> ControlFuture<'a, Result<bool, NodeFault>> {
-        Box::pin(self.parts.node.change(name, change))
+        Box::pin(self.parts.nodes.change(name, change))
     }
 
     fn metrics<'a>(&'a self, accept: &'a str) -> ControlFuture<'a, Result<(&'static str, String), ControlError>> {

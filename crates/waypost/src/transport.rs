@@ -29,6 +29,7 @@ use crate::config::Config;
 use crate::control::OfflineControl;
 use crate::open_store::{explained, open_store};
 use crate::owner::{self, Opened, other_than_root};
+use crate::shared_files::SharedFiles;
 
 /// Maximum time for a response; hashing and large imports take a while.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -240,6 +241,9 @@ async fn handshake(stream: UnixStream) -> Result<hyper::client::conn::http1::Sen
 async fn offline(config: &Config, store: Store, live: Arc<LiveDirectory>) -> Result<ApiContext> {
     let clock = net::Clock::system();
     let control = Arc::new(OfflineControl::new(config, &store, &live, &clock));
+    if let Some(files) = SharedFiles::new(config, &store, net::acme::Challenges::default()) {
+        files.adopt_secrets().await?;
+    }
     let password_key = Arc::new(crate::config::secrets::password_key(&config.file.password_key())?);
     let events = events::Events::default();
     let (key, now) = (password_key.clone(), clock.clone());

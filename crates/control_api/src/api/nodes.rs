@@ -6,16 +6,16 @@ use utoipa::ToSchema;
 /// A node: a server process on one machine. Over SQLite there is one; over a database that several share, each is listed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NodeView {
-    /// Its name: its host name.
+    /// Its name: its host name, or `store.node`.
     pub name: String,
     /// Whether it is the node that answers.
     pub this: bool,
-    /// `active`: it takes new mail; `drained`: it delivers and takes none; `stopped`: no process runs.
+    /// `active`: it takes new mail; `drained`: it takes none, and over SQLite goes on delivering; `stopped`: no process runs.
     #[schema(value_type = String)]
     pub state: NodeState,
     /// Whether it was drained; a stopped node stays so at its next start.
     pub drained: bool,
-    /// Since when it is drained.
+    /// Since when it is drained; none over PostgreSQL.
     pub drained_since_ms: Option<i64>,
     /// When its process started; none if it is stopped.
     pub started_ms: Option<i64>,
@@ -23,6 +23,8 @@ pub struct NodeView {
     pub seen_ms: Option<i64>,
     /// The version of its process; none if it is stopped.
     pub version: Option<String>,
+    /// Recipients whose mail it has claimed for delivery; none over SQLite.
+    pub claimed: Option<u64>,
 }
 
 /// What a node does.
@@ -31,7 +33,7 @@ pub struct NodeView {
 pub enum NodeState {
     /// It takes new mail, and delivers.
     Active,
-    /// It takes no new mail, and delivers.
+    /// It takes no new mail. Over SQLite it goes on delivering; over PostgreSQL it ends what it has begun, and other nodes deliver the rest.
     Drained,
     /// No process runs.
     Stopped,

@@ -6,7 +6,6 @@ use mail::ForwardPath;
 use net::Clock;
 use parking_lot::Mutex;
 
-use crate::settings::Forward;
 use crate::support::limits::TokenBuckets;
 
 /// Time in which a used-up limit refills, in milliseconds.
@@ -26,9 +25,9 @@ impl Default for HourlyLimit {
 }
 
 impl HourlyLimit {
-    /// Counts a bounce; false if it exceeds the limit.
-    pub fn may_take(&self, address: &ForwardPath, forward: &Forward, clock: &Clock) -> bool {
-        self.count(address.to_string().to_lowercase(), forward.reports_per_sender, clock)
+    /// Counts a bounce; false if it exceeds `most` within an hour.
+    pub fn may_take(&self, address: &ForwardPath, most: u32, clock: &Clock) -> bool {
+        self.count(address.to_string().to_lowercase(), most, clock)
     }
 
     /// Counts a message under this name; false if it exceeds `most` within an hour by the monotonic clock.

@@ -14,6 +14,7 @@ use crate::context::{Shared, Snapshot};
 use crate::notify::letter::Letter;
 use crate::notify::outbox::Outbox;
 use crate::queue::not_taken::reply_to_store_error;
+use crate::settings::Sending;
 
 /// The counts, and the outbox for letters to users.
 #[derive(Debug)]
@@ -33,8 +34,11 @@ impl SendLimits {
 pub(crate) async fn count(limits: &SendLimits, snapshot: &Snapshot, login: &str, path: &ForwardPath) -> Result<(), Reply> {
     let Snapshot { settings, directory } = snapshot;
     let (Some(account), ForwardPath::Mailbox(recipient)) = (directory.account(login), path) else { return Ok(()) };
-    let clock = &limits.outbox.shared.clock;
-    let verdict = limits.counts.one_more(account, recipient, limits_of(account, settings.submission), clock.now_ms()).await;
+    let shared = &limits.outbox.shared;
+    let all = limits_of(account, settings.submission);
+    // New recipients are counted by the store, for all nodes.
+    let part = Sending { per_hour: shared.part_of(all.per_hour), ..all };
+    let verdict = limits.counts.one_more(account, recipient, part, shared.clock.now_ms()).await;
     match verdict.map_err(|error| reply_to_store_error(&error))? {
         LimitVerdict::Fine => Ok(()),
         LimitVerdict::TooMany(max) => {

@@ -17,6 +17,9 @@ use crate::support::usage_log::{UsageEvent, UsageLog};
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 86_400_000;
 
+/// Interval at which a node reads which new recipients an account has used at other nodes, in milliseconds.
+const OTHERS_EVERY_MS: i64 = 60_000;
+
 /// Maximum accounts counted at a time; the least recent sender is dropped first.
 const COUNTED_MAX: usize = 1000;
 
@@ -56,6 +59,8 @@ struct AccountCounts {
     /// When it last sent, Unix milliseconds.
     at_ms: i64,
     known: HashSet<i64>,
+    /// When `known` and `new` were read from the store, Unix milliseconds.
+    loaded_ms: i64,
     /// When each new recipient of the last day was first used.
     new: VecDeque<i64>,
     /// New recipients refused, and since when.
@@ -78,6 +83,9 @@ impl SendCounts {
             accounts.insert_over_oldest(login.clone(), sent, |sent| sent.at_ms);
         }
         let Some(sent) = accounts.get_mut(&login) else { return Ok(LimitVerdict::Fine) };
+        if self.store.serving_nodes() > 1 && now_ms - sent.loaded_ms >= OTHERS_EVERY_MS {
+            sent.take_others(AccountCounts::load(&self.store, &login, now_ms).await?);
+        }
         let hash = hash(&login, recipient);
         let is_new = !sent.known.contains(&hash);
         let said = sent.one_more(hash, is_new, limits, now_ms);
@@ -99,7 +107,17 @@ impl AccountCounts {
     async fn load(store: &Store, login: &str, now_ms: i64) -> Result<Self, StoreError> {
         let rows = store.known_recipients(login.to_owned()).await?;
         let new = rows.iter().rev().map(|(_, first_ms)| *first_ms).filter(|first_ms| now_ms - first_ms < DAY_MS).collect();
-        Ok(Self { known: rows.into_iter().map(|(recipient, _)| recipient).collect(), new, ..Self::default() })
+        Ok(Self { known: rows.into_iter().map(|(recipient, _)| recipient).collect(), new, loaded_ms: now_ms, ..Self::default() })
+    }
+
+    /// Adds what other nodes have stored.
+    fn take_others(&mut self, read: Self) {
+        self.known.extend(read.known);
+        // What this node has not stored yet is counted again at the next read.
+        if read.new.len() > self.new.len() {
+            self.new = read.new;
+        }
+        self.loaded_ms = read.loaded_ms;
     }
 
     fn one_more(&mut self, recipient: i64, is_new: bool, limits: Sending, now_ms: i64) -> LimitVerdict {

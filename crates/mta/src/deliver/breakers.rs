@@ -71,10 +71,11 @@ impl Breakers {
         let now_ms = shared.clock.now_ms();
         let Some(host) = plan.hops.first() else { return Admitted { go: Some(job), wait: Vec::new() } };
         let shared_keys = shared_keys(&shared.settings.load(), host, &job.claimed.message);
+        let nodes = shared.store.serving_nodes();
         let mut breakers = self.breakers();
         let (mut targets, mut wait, mut index) = (Vec::new(), Vec::new(), 0);
         while let Some(recipient) = job.claimed.recipients.get(index) {
-            match breakers.check_target(host, &recipient.recipient.mailbox.to_string(), now_ms) {
+            match breakers.check_target(host, &recipient.recipient.mailbox.to_string(), nodes, now_ms) {
                 Admission::Open(pass) | Admission::Probe(pass) => {
                     targets.push(pass);
                     index += 1;

@@ -128,7 +128,7 @@ async fn connect_host(
     let delivery = &settings.delivery;
     if let Some(socket) = &plan.socket {
         let identity = settings.identity(plan.flow);
-        let permit = connector.connection_limits.acquire(hop, plan.flow, delivery.connections_per_host).await;
+        let permit = connector.connection_limits.acquire(hop, plan.flow, connector.shared.connections_per_host()).await;
         let connected = timeout(Duration::from_secs(delivery.connect_timeout_s), UnixStream::connect(socket)).await;
         let connected = connected.map_err(|_| "no answer".to_owned()).and_then(|connected| connected.map_err(|e| e.to_string()));
         let local = connected.map_err(|e| Trouble::unreachable(format!("cannot connect to {}: {e}", socket.display())))?;
@@ -153,7 +153,7 @@ async fn connect_host(
     }
     addresses.retain(is_left);
     let required = find_requirement(connector, plan, domain, hop, &found).await?;
-    let permit = connector.connection_limits.acquire(hop, plan.flow, delivery.connections_per_host).await;
+    let permit = connector.connection_limits.acquire(hop, plan.flow, connector.shared.connections_per_host()).await;
     let mut trouble = Trouble::unreachable(format!("no address of {} answers", hop.host));
     while !addresses.is_empty() {
         let (tcp, address) = race(&connector.network, (&addresses, identity.source), hop, delivery).await?;

@@ -66,7 +66,7 @@ struct LaneState {
 impl LaneState {
     /// Maximum workers.
     fn limit(&mut self, shared: &Shared, is_awaited: bool) -> usize {
-        let (now_ms, limit) = (shared.clock.steady_ms(), shared.settings.load().delivery.connections_per_host.max(1));
+        let (now_ms, limit) = (shared.clock.steady_ms(), shared.connections_per_host().max(1));
         self.ceiling = self.ceiling.filter(|(_, until_ms)| now_ms < *until_ms);
         let limit = self.ceiling.map_or(limit, |(most, _)| limit.min(most.max(1)));
         if is_awaited { limit } else { limit.min(FIRST_CONNECTIONS + self.delivered / DELIVERIES_PER_CONNECTION) }

@@ -62,7 +62,8 @@ pub(crate) async fn check_recipient(
     }
     match &accepted {
         AcceptedRecipient::Sender { .. }
-            if *reverse_path == ReversePath::Null && !inbound.bounces.may_take(path, &settings.forward, &shared.clock) =>
+            if *reverse_path == ReversePath::Null
+                && !inbound.bounces.may_take(path, shared.part_of(settings.forward.reports_per_sender), &shared.clock) =>
         {
             Err(Reply::new(450, (4, 7, 1), "too many DSNs for this return address; try again in an hour"))
         }

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use events::Events;
+use futures_util::future::BoxFuture;
 use mail::Domain;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -25,8 +26,8 @@ use tokio::task::JoinHandle;
 use crate::clock::Clock;
 use crate::resolver::Resolver;
 use crate::tls::ServerTls;
-pub use challenges::Challenges;
-pub use files::{private_directory, write};
+pub use challenges::{ActiveChallenge, Challenges};
+pub use files::{CertificateDir, private_directory, write};
 pub use keys::next_key_digest;
 pub use state::{CertificateState, LeftOut, forget, has_order, states};
 
@@ -109,6 +110,23 @@ pub struct RenewalParts {
     pub clock: Clock,
     /// Where events go.
     pub events: Events,
+    /// The other servers that use the same certificates.
+    pub peers: Arc<dyn Peers>,
+}
+
+/// The other servers that use the same certificates: one of them orders, and all answer the authority.
+pub trait Peers: Send + Sync {
+    /// Whether this server orders the certificate of this name now.
+    fn may_order<'a>(&'a self, certificate: &'a str) -> BoxFuture<'a, bool>;
+
+    /// Lets the others answer the validations that this server answers now; returns when they do.
+    fn show(&self) -> BoxFuture<'_, Result<(), String>>;
+
+    /// No validation is under way any more.
+    fn hide(&self) -> BoxFuture<'_, ()>;
+
+    /// The files of a certificate, or of the account, may have changed.
+    fn changed<'a>(&'a self, certificate: &'a str) -> BoxFuture<'a, ()>;
 }
 
 impl std::fmt::Debug for RenewalParts {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::account::{AcmeFailure, explain_problem};
 use super::hook::{self, HookAction};
-use super::{Challenge, Challenges};
+use super::{Challenge, Challenges, Peers};
 
 /// Time limit for the validation of all names, and again for the issuance.
 const STEP_TIMEOUT: Duration = Duration::from_secs(90);
@@ -22,6 +22,8 @@ const ORDER_TIMEOUT: Duration = Duration::from_secs(480);
 pub(super) struct Prover<'a> {
     pub challenge: &'a Challenge,
     pub challenges: &'a Challenges,
+    /// They answer too.
+    pub peers: &'a dyn Peers,
     /// The published TXT records.
     pub records: Vec<(String, String)>,
 }
@@ -39,6 +41,7 @@ pub(super) async fn order(
     let done = tokio::time::timeout(ORDER_TIMEOUT, finish_order(&mut order, csr, prover)).await;
     let done = done.unwrap_or_else(|_| Err(format!("the order did not finish within {} s", ORDER_TIMEOUT.as_secs()).into()));
     prover.challenges.clear();
+    prover.peers.hide().await;
     if let Challenge::Dns(program) = prover.challenge {
         for (name, value) in prover.records.drain(..) {
             if let Err(error) = hook::run(program, HookAction::Remove, &name, &value).await {
@@ -93,6 +96,7 @@ async fn answer_challenges(order: &mut Order, prover: &mut Prover<'_>) -> Result
         }
         let mut challenge = authorization.challenge(kind.clone()).ok_or("the authority does not offer the challenge of acme.challenge")?;
         publish_response(&challenge, prover).await?;
+        prover.peers.show().await?;
         challenge.set_ready().await?;
     }
     Ok(())

@@ -50,7 +50,18 @@ pub(super) async fn pass(parts: &RenewalParts, asked: Option<Option<String>>, fo
     }
     for want in all {
         let is_asked = asked.as_ref().is_some_and(|name| name.as_ref().is_none_or(|name| *name == want.name));
-        if let Some(result) = renewal.check_one(&want, is_asked, is_asked && force).await {
+        // Asked for each one: an attempt may take as long as half of the time for which this server has the duty.
+        if !parts.peers.may_order(&want.name).await {
+            if is_asked {
+                let result =
+                    Err("another node orders this certificate, and this one gets it from there; ask that one (`waypost node list`)".into());
+                results.push(RenewalResult { name: want.name, result });
+            }
+            continue;
+        }
+        let checked = renewal.check_one(&want, is_asked, is_asked && force).await;
+        parts.peers.changed(&want.name).await;
+        if let Some(result) = checked {
             results.push(RenewalResult { name: want.name, result });
         } else if is_asked {
             results.push(RenewalResult { name: want.name, result: Ok("is not due".into()) });
@@ -169,6 +180,7 @@ impl RenewalPass<'_> {
             Err(error) => {
                 // Challenges of a cancelled attempt.
                 self.parts.challenges.clear();
+                self.parts.peers.hide().await;
                 state.failures = state.failures.saturating_add(1);
                 let wait_ms = wait_after(state.failures, random_u32());
                 state.next_attempt_ms = Some(now_ms + wait_ms);
@@ -247,7 +259,8 @@ impl RenewalPass<'_> {
 
     async fn ordered(&mut self, names: &[String], replaces: Option<CertificateIdentifier<'_>>, csr: &[u8]) -> Result<String, AcmeFailure> {
         let parts = self.parts;
-        let mut prover = Prover { challenge: &parts.settings.challenge, challenges: &parts.challenges, records: Vec::new() };
+        let mut prover =
+            Prover { challenge: &parts.settings.challenge, challenges: &parts.challenges, peers: &*parts.peers, records: Vec::new() };
         order(self.account().await?, names, replaces, csr, &mut prover).await
     }
 }

@@ -41,6 +41,18 @@ pub(super) fn change(session: &Session, change: &ClusterChange) -> Result<u64, S
             tell(session, "shared")?;
             Ok(1)
         }
+        ClusterChange::OfferShared { name, value, now_ms } => {
+            let offered = tables::offer_shared(session, name, value, *now_ms)?;
+            if offered > 0 {
+                tell(session, "shared")?;
+            }
+            Ok(offered)
+        }
+        ClusterChange::RemoveShared { name } => {
+            let removed = tables::remove_shared(session, name)?;
+            tell(session, "shared")?;
+            Ok(removed)
+        }
     }
 }
 

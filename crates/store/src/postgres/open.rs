@@ -88,6 +88,18 @@ impl Cluster {
         self.stay.is_draining()
     }
 
+    pub fn drain(&self, is_draining: bool) {
+        self.stay.drain(is_draining);
+    }
+
+    pub fn serving(&self) -> u32 {
+        self.stay.serving()
+    }
+
+    pub fn renewed_ago(&self) -> Duration {
+        self.stay.renewed_ago()
+    }
+
     pub fn news(&self) -> watch::Receiver<News> {
         self.news.clone()
     }

@@ -3,7 +3,7 @@
 //! What a node claims belongs to its stay. Invariant: a node believes in its lease for less time than the database does, counted from the moment at
 //! which it asked for it, by a clock that nobody sets.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::message::Lease;
@@ -23,6 +23,8 @@ pub(crate) struct Stay {
     /// When the lease was asked for, in milliseconds after `base`.
     asked_ms: AtomicU64,
     is_draining: AtomicBool,
+    /// Nodes that serve, as of the last heartbeat.
+    serving: AtomicU32,
 }
 
 #[allow(clippy::disallowed_methods)] // a lease is counted by the process's own clock, which nobody sets
@@ -39,6 +41,7 @@ impl Stay {
             base: now(),
             asked_ms: AtomicU64::new(0),
             is_draining: AtomicBool::new(false),
+            serving: AtomicU32::new(1),
         }
     }
 
@@ -77,6 +80,21 @@ impl Stay {
     pub fn may_deliver(&self, lease: Lease) -> bool {
         let asked = Duration::from_millis(self.asked_ms.load(Ordering::SeqCst));
         lease.0.is_none_or(|number| number == self.number() && self.asks().saturating_sub(asked) < BELIEVED_FOR)
+    }
+
+    /// Time since the last renewal of the lease was asked for.
+    pub fn renewed_ago(&self) -> Duration {
+        self.asks().saturating_sub(Duration::from_millis(self.asked_ms.load(Ordering::SeqCst)))
+    }
+
+    /// Notes how many nodes serve.
+    pub fn note_serving(&self, nodes: i64) {
+        self.serving.store(u32::try_from(nodes).unwrap_or(1), Ordering::SeqCst);
+    }
+
+    /// Nodes that serve; at least one.
+    pub fn serving(&self) -> u32 {
+        self.serving.load(Ordering::SeqCst).max(1)
     }
 
     /// Sets whether the node takes no more mail.

@@ -142,11 +142,13 @@ impl Watch<'_> {
     async fn beat(&mut self) -> Result<(), StoreError> {
         let asked = self.stay.asks();
         let sql = "UPDATE node SET seen = clock_timestamp(), lease_until = clock_timestamp() + CAST($2 AS bigint) * interval '1 second' \
-                   WHERE stay = $1 AND lease_until > clock_timestamp() RETURNING state";
+                   WHERE stay = $1 AND lease_until > clock_timestamp() \
+                   RETURNING state, (SELECT count(*) FROM node n WHERE n.lease_until > clock_timestamp() AND n.state = 'serving')";
         let renewed = answered(self.opened.client.query_opt(sql, &[&self.stay.number(), &LEASE_S])).await?;
         match renewed {
             Some(row) => {
                 let state: String = row.try_get(0).map_err(|error| of_postgres(&error))?;
+                self.stay.note_serving(row.try_get(1).map_err(|error| of_postgres(&error))?);
                 self.stay.drain(NodeState::of_word(&state) == NodeState::Draining);
                 self.stay.renew(asked);
             }

@@ -104,6 +104,8 @@ impl Sql for Connection {
             ClusterChange::TakeDuty { .. } => Ok(1),
             ClusterChange::SetState { .. } | ClusterChange::RemoveNode { .. } | ClusterChange::SweepPieces => Ok(0),
             ClusterChange::PutShared { name, value, now_ms } => tables::put_shared(self, name, value, *now_ms).map(|()| 1),
+            ClusterChange::OfferShared { name, value, now_ms } => tables::offer_shared(self, name, value, *now_ms),
+            ClusterChange::RemoveShared { name } => tables::remove_shared(self, name),
         }
     }
 

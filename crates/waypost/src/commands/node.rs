@@ -43,11 +43,16 @@ fn list(nodes: &[NodeView]) -> String {
     let row = |node: &NodeView| {
         let state = match node.state {
             NodeState::Active => styled(GOOD, "active"),
-            NodeState::Drained => styled(WARN, format!("drained for {}", ago(node.drained_since_ms))),
+            NodeState::Drained => {
+                let since = node.drained_since_ms.map(|_| format!(" for {}", ago(node.drained_since_ms))).unwrap_or_default();
+                styled(WARN, format!("drained{since}"))
+            }
             NodeState::Stopped if node.drained => styled(WARN, "stopped, and drained"),
             NodeState::Stopped => styled(WARN, "stopped"),
         };
-        vec![one_line(&node.name), state, ago(node.started_ms), node.version.as_deref().map(one_line).unwrap_or_default()]
+        let name = if node.this && nodes.len() > 1 { format!("{} (this)", one_line(&node.name)) } else { one_line(&node.name) };
+        let version = node.version.as_deref().map(one_line).unwrap_or_default();
+        vec![name, state, ago(node.started_ms), ago(node.seen_ms), version]
     };
-    table(&["name", "state", "up for", "version"], &nodes.iter().map(row).collect::<Vec<_>>())
+    table(&["name", "state", "up for", "seen ago", "version"], &nodes.iter().map(row).collect::<Vec<_>>())
 }

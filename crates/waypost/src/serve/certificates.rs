@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use events::Events;
 use mta::LiveDirectory;
 use mta::settings::ListenerKind;
-use net::acme::{Acme, Challenges, Hosted, RenewalParts, Renewer};
+use net::acme::{Acme, Challenges, Hosted, Peers, RenewalParts, Renewer};
 use net::{CertificateInUse, Clock, Resolver, ServerTls};
 use parking_lot::Mutex;
 
@@ -23,6 +23,7 @@ pub struct ServerCertificates {
     resolver: Resolver,
     clock: Clock,
     events: Events,
+    peers: Arc<dyn Peers>,
     renewal: Mutex<Option<RunningRenewal>>,
 }
 
@@ -42,8 +43,9 @@ impl ServerCertificates {
         resolver: Resolver,
         clock: Clock,
         events: Events,
+        peers: Arc<dyn Peers>,
     ) -> Arc<Self> {
-        Arc::new(Self { tls, challenges, live, resolver, clock, events, renewal: Mutex::default() })
+        Arc::new(Self { tls, challenges, live, resolver, clock, events, peers, renewal: Mutex::default() })
     }
 
     /// Returns TLS for the listeners; `None` if they have none.
@@ -97,6 +99,7 @@ impl ServerCertificates {
             resolver: self.resolver.clone(),
             clock: self.clock.clone(),
             events: self.events.clone(),
+            peers: self.peers.clone(),
         };
         let before = renewal.take().map(|before| before.acme);
         *renewal = Some(RunningRenewal { settings: text, acme: Acme::start_after(before, parts) });

@@ -4,7 +4,7 @@
 //! RFC 7372 s.3. Invariant: each loss is reported once, and refusals at most once a day; an unanswered query is no loss. The last state is in a file, so that a restart repeats nothing.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use events::{Event, EventKind, Events, Fact};
 use mail::Domain;
 use mta::Postmaster;
 use serde::{Deserialize, Serialize};
+use store::{Duty, Store};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
@@ -32,6 +33,9 @@ const RECORDED_MAX: usize = 20;
 
 /// Minimum interval between extra checks, in milliseconds.
 const REFUSED_EVERY_MS: i64 = 86_400_000;
+
+/// A node keeps the duty of the daily check longer than until the check after the next one.
+const DUTY_LONGER: Duration = Duration::from_secs(3600);
 
 /// The occasion of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,32 +55,64 @@ impl Drop for Watch {
     }
 }
 
+/// What the checks need.
+pub(super) struct DnsWatch {
+    /// The configuration.
+    pub path: PathBuf,
+    pub store: Store,
+    /// The control API.
+    pub router: Router,
+    pub postmaster: Postmaster,
+    /// Notified when another server refuses mail of ours as unauthenticated.
+    pub doubts: Arc<Notify>,
+    pub events: Events,
+}
+
 /// Starts the checks at the interval of the configuration; `None` if they are off.
-pub fn start(config: &Config, router: Router, postmaster: Postmaster, doubts: Arc<Notify>, events: Events) -> Option<Watch> {
+pub fn start(config: &Config, watch: DnsWatch) -> Option<Watch> {
     let every = Duration::from_secs(u64::from(config.file.dns.check_every.0));
-    let path = config.path.clone();
-    let task = async move {
+    (!every.is_zero()).then(|| Watch(tokio::spawn(watch.run(every))))
+}
+
+impl DnsWatch {
+    async fn run(self, every: Duration) {
         let mut wait = Box::pin(tokio::time::sleep(every.min(FIRST)));
         let (clock, mut followed_up_ms) = (net::Clock::system(), i64::MIN);
         loop {
             let may_follow_up = clock.now_ms().saturating_sub(followed_up_ms) >= REFUSED_EVERY_MS;
             let occasion = tokio::select! {
                 () = &mut wait => Occasion::Daily,
-                () = doubts.notified(), if may_follow_up => Occasion::Refused,
+                () = self.doubts.notified(), if may_follow_up => Occasion::Refused,
             };
             match occasion {
                 Occasion::Daily => wait.set(tokio::time::sleep(every)),
                 Occasion::Refused => followed_up_ms = clock.now_ms(),
             }
-            if let Err(error) = target_watch::look(&path, &router, &postmaster, &events).await {
-                tracing::warn!(error = format!("{error:#}"), "alias targets could not be checked; the next check is in its turn");
-            }
-            if let Err(error) = look(&path, &router, &postmaster, &events, occasion).await {
-                tracing::warn!(error = format!("{error:#}"), "DNS could not be compared with the plan; the next check is in its turn");
+            // A node keeps the duty from one daily check to the next; if it is gone, another one has it at its own next check. A refusal is looked into by the
+            // node that got it.
+            let is_ours = occasion == Occasion::Refused || self.has_duty(every).await;
+            if is_ours {
+                self.check(occasion).await;
             }
         }
-    };
-    (!every.is_zero()).then(|| Watch(tokio::spawn(task)))
+    }
+
+    async fn has_duty(&self, every: Duration) -> bool {
+        let lease = every.saturating_mul(2).saturating_add(DUTY_LONGER);
+        self.store.take_duty(Duty::DnsWatch, lease).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot ask which node compares DNS; the next check is in its turn");
+            false
+        })
+    }
+
+    async fn check(&self, occasion: Occasion) {
+        if let Err(error) = target_watch::look(self).await {
+            tracing::warn!(error = format!("{error:#}"), "alias targets could not be checked; the next check is in its turn");
+        }
+        if let Err(error) = look(self, occasion).await {
+            tracing::warn!(error = format!("{error:#}"), "DNS could not be compared with the plan; the next check is in its turn");
+        }
+    }
 }
 
 /// The state at the last check.
@@ -86,15 +122,27 @@ struct Seen {
     good: BTreeSet<String>,
     /// Extra records.
     extra: BTreeSet<String>,
+    /// When refusals were reported last, by any node, Unix milliseconds.
+    #[serde(default)]
+    refused_ms: Option<i64>,
 }
 
-async fn look(path: &Path, router: &Router, postmaster: &Postmaster, events: &Events, occasion: Occasion) -> Result<()> {
+async fn look(DnsWatch { path, store, router, postmaster, events, .. }: &DnsWatch, occasion: Occasion) -> Result<()> {
     let config = load_config(path).await?;
+    let file = SeenFile::of_all_nodes(&config.file.data_dir, "dns-seen.json", store);
+    let before: Option<Seen> = file.read().await?;
+    let now_ms = net::Clock::system().now_ms();
+    let mut refused_ms = before.as_ref().and_then(|seen| seen.refused_ms);
+    if occasion == Occasion::Refused {
+        // Another node may have reported it.
+        if refused_ms.is_some_and(|at_ms| (0..REFUSED_EVERY_MS).contains(&(now_ms - at_ms))) {
+            return Ok(());
+        }
+        refused_ms = Some(now_ms);
+    }
     let mut api = Transport::InProcess(Box::new(router.clone()));
     let facts = read(&config, &mut api).await?;
     let checked = checker(&config, false).run(&plan(&facts)).await?;
-    let file = SeenFile(config.file.data_dir.join("dns-seen.json"));
-    let before: Option<Seen> = file.read().await;
     let (now, lost) = compare(before.as_ref(), &checked.findings);
     let lost = without_consequences(lost);
     let red: Vec<&Finding> = checked.findings.iter().filter(|finding| finding.is_red()).collect();
@@ -113,7 +161,7 @@ async fn look(path: &Path, router: &Router, postmaster: &Postmaster, events: &Ev
     if !reported {
         tracing::warn!("DNS records are wrong, and no postmaster is set to notify");
     }
-    file.write(&now).await
+    file.write(&Seen { refused_ms, ..now }).await
 }
 
 /// Records each of these records as an event.

@@ -102,7 +102,7 @@ impl Scraper {
         ServerState {
             version: env!("CARGO_PKG_VERSION"),
             is_ready: readiness.check().is_ok(),
-            is_drained: node.drained_since_ms().is_some(),
+            is_drained: node.is_drained(),
             sessions: status.sessions_by_listener.map(|(kind, sessions)| (kind, count(sessions))).to_vec(),
             totals: store.totals().await.ok(),
             load: store.load(clock.now_ms()).await.ok(),

@@ -12,6 +12,7 @@ pub mod metrics;
 pub mod notices;
 mod observers;
 mod owner;
+mod peers;
 mod public;
 pub mod readiness;
 pub mod reload;

@@ -19,6 +19,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long the server is not ready after a failed transaction. Then mail may come again, and shows whether the store commits: without mail nothing would.
 const AFTER_FAILURE: Duration = Duration::from_secs(30);
 
+/// How old the last heartbeat in a database of several nodes may be: two are sent in this time. It is a commit, so nothing has to be guessed.
+const HEARTBEAT_MAX: Duration = Duration::from_secs(11);
+
 /// Whether the server takes new connections. Clones share it.
 #[derive(Clone, Default)]
 pub struct Readiness(Arc<ReadinessState>);
@@ -70,7 +73,7 @@ impl Readiness {
         let parts = self.0.parts.load();
         let parts = parts.as_ref().ok_or(NotReady::NotUp)?;
         match () {
-            () if parts.node.drained_since_ms().is_some() => Err(NotReady::Drained),
+            () if parts.node.is_drained() => Err(NotReady::Drained),
             () if parts.store.has_room().is_err() => Err(NotReady::NoRoom),
             () if self.0.commits_fail.load(Ordering::Relaxed) => Err(NotReady::CommitsFail),
             () => Ok(()),
@@ -109,7 +112,7 @@ async fn watch(readiness: Readiness, store: Store) {
     let mut commits = CommitWatch::new(store.batches());
     let mut last = Ok(());
     loop {
-        let fail = commits.fail(&store.batches(), Instant::now());
+        let fail = commits.fail(&store.batches(), store.heartbeat_age(), Instant::now());
         readiness.0.commits_fail.store(fail, Ordering::Relaxed);
         let now = readiness.check();
         if now != last {
@@ -134,8 +137,8 @@ impl CommitWatch {
         Self { seen: (counts.committed, counts.failed), failed_at: None }
     }
 
-    /// Notes the counts; returns whether transactions fail now.
-    fn fail(&mut self, counts: &BatchCounts, now: Instant) -> bool {
+    /// Notes the counts; returns whether transactions fail now. A heartbeat after a failure, where there is one, says that the store commits.
+    fn fail(&mut self, counts: &BatchCounts, heartbeat_age: Option<Duration>, now: Instant) -> bool {
         let (committed, failed) = self.seen;
         self.seen = (counts.committed, counts.failed);
         if counts.committed > committed {
@@ -143,7 +146,11 @@ impl CommitWatch {
         } else if counts.failed > failed {
             self.failed_at = Some(now);
         }
-        self.failed_at.is_some_and(|at| now.saturating_duration_since(at) < AFTER_FAILURE)
+        let failed_ago = self.failed_at.map(|at| now.saturating_duration_since(at));
+        match heartbeat_age {
+            Some(age) => age > HEARTBEAT_MAX || failed_ago.is_some_and(|ago| ago <= age),
+            None => failed_ago.is_some_and(|ago| ago < AFTER_FAILURE),
+        }
     }
 }
 
@@ -160,18 +167,28 @@ mod tests {
     fn commits_fail_until_one_succeeds_or_mail_may_try_again() {
         let begin = Instant::now();
         let mut watch = CommitWatch::new(counts(5, 1));
-        let mut at = |committed, failed, after_s| watch.fail(&counts(committed, failed), begin + Duration::from_secs(after_s));
+        let mut at = |committed, failed, after_s| watch.fail(&counts(committed, failed), None, begin + Duration::from_secs(after_s));
         assert_eq!((at(5, 1, 0), at(5, 2, 1), at(5, 2, 20), at(6, 2, 21)), (false, true, true, false));
         assert_eq!((at(6, 3, 30), at(6, 3, 59), at(6, 3, 60)), (true, true, false), "after 30 s mail may come again");
         assert!(!at(7, 4, 61), "some transactions succeed");
     }
 
+    #[test]
+    fn a_heartbeat_says_whether_commits_fail() {
+        let begin = Instant::now();
+        let mut watch = CommitWatch::new(counts(5, 0));
+        let mut at =
+            |failed, age_s, after_s| watch.fail(&counts(5, failed), Some(Duration::from_secs(age_s)), begin + Duration::from_secs(after_s));
+        assert_eq!((at(0, 5, 0), at(0, 12, 1)), (false, true), "without mail");
+        assert_eq!((at(1, 3, 10), at(1, 5, 12), at(1, 1, 14)), (true, true, false), "until one comes after the failure");
+    }
+
     #[tokio::test]
     async fn a_server_is_ready_between_its_start_and_its_stop_unless_it_is_drained() {
         let data = tempfile::tempdir().unwrap();
-        let (readiness, node) = (Readiness::default(), NodeSwitch::open(data.path()));
+        let (readiness, node) = (Readiness::default(), mta::DrainedFile::open(data.path()));
         assert_eq!(readiness.check(), Err(NotReady::NotUp));
-        let watch = readiness.begin(Store::open(&data.path().join("store")).unwrap(), node.clone());
+        let watch = readiness.begin(Store::open(&data.path().join("store")).unwrap(), NodeSwitch::File(node.clone()));
         assert_eq!(readiness.check(), Ok(()));
         node.drain(1).await.unwrap();
         assert_eq!(readiness.check(), Err(NotReady::Drained));

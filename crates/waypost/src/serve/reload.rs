@@ -17,6 +17,7 @@ use super::public::LivePublic;
 use super::sandbox;
 use super::{service_manager, startup_check};
 use crate::config::{self, Config};
+use crate::shared_files::SharedFiles;
 
 /// Reloads the configuration.
 pub struct Reloader {
@@ -27,6 +28,8 @@ pub struct Reloader {
     live: Arc<LiveDirectory>,
     public: LivePublic,
     certificates: Arc<ServerCertificates>,
+    /// What other nodes get too.
+    shared_files: Option<Arc<SharedFiles>>,
     /// The configuration in effect.
     current: ArcSwap<Config>,
     /// The settings of the start that only a restart changes.
@@ -38,14 +41,13 @@ impl Reloader {
     pub fn new(
         config: &Config,
         granted: Option<Needs>,
-        settings: LiveSettings,
-        live: Arc<LiveDirectory>,
-        public: LivePublic,
+        (settings, live, public): (LiveSettings, Arc<LiveDirectory>, LivePublic),
         certificates: Arc<ServerCertificates>,
+        shared_files: Option<Arc<SharedFiles>>,
     ) -> Self {
         let started = Mutex::new(fixed(config, certificates.tls().is_some()));
         let current = ArcSwap::from_pointee(config.clone());
-        Self { path: config.path.clone(), granted, settings, live, public, certificates, current, started }
+        Self { path: config.path.clone(), granted, settings, live, public, certificates, shared_files, current, started }
     }
 
     /// Returns the configuration in effect.
@@ -89,6 +91,11 @@ impl Reloader {
         self.current.store(Arc::new(config.clone()));
         let now = fixed(&config, self.certificates.tls().is_some());
         let waiting: Vec<&str> = now.iter().zip(started).filter(|(now, then)| now != then).map(|(now, _)| now.0).collect();
+        if let Some(files) = &self.shared_files
+            && let Err(error) = files.share_edited().await
+        {
+            tracing::warn!(error = format!("{error:#}"), "the other nodes cannot get the secrets of this one now; reload again later");
+        }
         let mut message = format!("{} is in effect", self.path.display());
         if !waiting.is_empty() {
             message.push_str(&format!("; restart the server to change {}", waiting.join(", ")));
@@ -138,10 +145,11 @@ mod tests {
         let live = Arc::new(LiveDirectory::open(store, "+", None).await.unwrap());
         let resolver = net::Resolver::of_servers(&["127.0.0.1:53".parse().unwrap()]).unwrap();
         let challenges = net::acme::Challenges::default();
+        let peers = Arc::new(super::super::peers::CertificatePeers(None));
         let certificates =
-            ServerCertificates::new(None, challenges, live.clone(), resolver, net::Clock::system(), events::Events::default());
+            ServerCertificates::new(None, challenges, live.clone(), resolver, net::Clock::system(), events::Events::default(), peers);
         let public = Arc::new(ArcSwap::from_pointee(PublicSettings::of(&config)));
-        let reloader = Reloader::new(&config, None, settings.clone(), live.clone(), public, certificates);
+        let reloader = Reloader::new(&config, None, (settings.clone(), live.clone(), public), certificates, None);
 
         fs::write(&path, "hostname = \"b.example\"\nhostnam = 1\n").unwrap();
         let error = reloader.reload().await.unwrap_err();

@@ -22,16 +22,18 @@ use super::certificates::{ServerCertificates, server_tls};
 use super::metrics::{MetricsListeners, ScrapeSource, Scraper};
 use super::notices::Notices;
 use super::observers::Observers;
+use super::peers::{CertificatePeers, SharedFilesTask};
 use super::public::PublicSettings;
 use super::readiness::{Readiness, ReadinessWatch};
 use super::reload::Reloader;
 use super::sockets::{LocalSockets, OpenSockets};
 use super::watches::Watches;
-use super::{health, metrics, owner, public};
+use super::{health, metrics, owner, peers, public};
 use crate::config::{self, Config};
 use crate::control::{ServerControl, ServerParts};
-use crate::nodes::ThisNode;
+use crate::nodes::Nodes;
 use crate::open_store::{explained, open_store};
+use crate::shared_files::SharedFiles;
 
 /// The running server.
 pub struct Running {
@@ -46,6 +48,7 @@ pub struct Running {
     notices: Arc<Notices>,
     metrics: MetricsListeners,
     readiness: ReadinessWatch,
+    followed: Option<SharedFilesTask>,
 }
 
 /// What is open before anything listens.
@@ -61,26 +64,44 @@ struct OpenServer {
     challenges: Challenges,
     sockets: OpenSockets,
     node: NodeSwitch,
+    shared_files: Option<Arc<SharedFiles>>,
 }
 
 impl OpenServer {
     async fn open(config: &Config) -> Result<Self> {
         let (clock, challenges) = (Clock::system(), Challenges::default());
-        let tls = server_tls(config, &challenges, &clock)?;
         let client_tls = ClientTls::new(config.file.tls.extra_authorities.as_deref())?;
         let resolver = super::resolver(config)?;
         let probed = resolver.clone();
         // Early, so that the log of the start shows what validates DNSSEC.
         tokio::spawn(async move { probed.validator().await });
         let store = open_swept(config, &clock).await?;
+        let shared_files = SharedFiles::new(config, &store, challenges.clone()).map(Arc::new);
+        if let Some(files) = &shared_files {
+            files.adopt().await?;
+        }
+        let tls = server_tls(config, &challenges, &clock)?;
         // From here on, commands cannot open the data directory; they connect to the socket and wait until the server is up.
         let sockets = OpenSockets::bind(config).await?;
         config::secrets::make(&config.file.srs_secrets())?;
         let password_key = Arc::new(config::secrets::password_key(&config.file.password_key())?);
         let settings = Arc::new(ArcSwap::from_pointee(config.with_secrets()?));
         let live = LiveDirectory::open(store.clone(), &config.settings.delimiters, config.settings.virtual_file.clone()).await?;
-        let node = node_switch(config).await;
-        Ok(Self { clock, store, settings, live: Arc::new(live), password_key, resolver, tls, client_tls, challenges, sockets, node })
+        let node = node_switch(config, &store).await;
+        Ok(Self {
+            clock,
+            store,
+            settings,
+            live: Arc::new(live),
+            password_key,
+            resolver,
+            tls,
+            client_tls,
+            challenges,
+            sockets,
+            node,
+            shared_files,
+        })
     }
 
     /// What the mail server is built from.
@@ -142,8 +163,10 @@ impl Running {
             opened.resolver.clone(),
             clock.clone(),
             observers.events.clone(),
+            Arc::new(CertificatePeers(opened.shared_files.clone())),
         );
-        let reloader = Arc::new(Reloader::new(config, granted, settings.clone(), live.clone(), shown.clone(), certificates.clone()));
+        let reloading = (settings.clone(), live.clone(), shown.clone());
+        let reloader = Arc::new(Reloader::new(config, granted, reloading, certificates.clone(), opened.shared_files.clone()));
         let server = Server::start(opened.parts(config, &observers)).await?;
         let scraper = opened.scraper(&server, &certificates, &observers, &readiness);
         metrics.show(scraper.clone());
@@ -156,7 +179,7 @@ impl Running {
             health: health.clone(),
             scraper,
             notices: notices.clone(),
-            node: ThisNode { name: config.settings.hostname.to_string(), switch: opened.node.clone(), started_ms: Some(clock.now_ms()) },
+            nodes: Nodes::new(store, &config.settings.hostname, opened.node.clone(), Some(clock.now_ms())),
         };
         let releaser = Releaser::new(settings.clone(), store.clone(), live.clone(), clock.clone());
         let context = ApiContext {
@@ -179,10 +202,11 @@ impl Running {
         // After the public server is up, which the CA connects to.
         certificates.configure_renewal(config);
         let watches = Watches::start(config, health, &context, &server);
+        let followed = opened.shared_files.clone().map(|files| peers::follow(files, reloader.clone(), opened.tls.clone()));
         let OpenServer { store, sockets, node, .. } = opened;
         let sockets = sockets.serve(context);
         let readiness = readiness.begin(store.clone(), node);
-        Ok(Self { store, reloader, sockets, observers, server, public, certificates, watches, notices, metrics, readiness })
+        Ok(Self { store, reloader, sockets, observers, server, public, certificates, watches, notices, metrics, readiness, followed })
     }
 
     /// Maximum time for deliveries in progress at a stop.
@@ -193,7 +217,7 @@ impl Running {
     /// Stops the parts in order: the sockets first, so that commands get an error before the parts that they use are gone; the history last.
     pub async fn stop(self) {
         let admin = self.sockets.stop();
-        drop((self.readiness, self.public));
+        drop((self.readiness, self.public, self.followed));
         self.certificates.stop();
         self.notices.stop();
         drop(self.watches);
@@ -207,11 +231,11 @@ impl Running {
 }
 
 /// Returns whether this server takes new mail, as the last process left it.
-async fn node_switch(config: &Config) -> NodeSwitch {
-    let data = config.file.data_dir.clone();
-    let node = net::blocking(move || NodeSwitch::open(&data)).await;
-    if node.drained_since_ms().is_some() {
-        tracing::warn!("this server is drained: it delivers, and takes no new mail until `waypost node resume`");
+async fn node_switch(config: &Config, store: &Store) -> NodeSwitch {
+    let (data, store) = (config.file.data_dir.clone(), store.clone());
+    let node = net::blocking(move || NodeSwitch::open(&data, &store)).await;
+    if node.is_drained() {
+        tracing::warn!("this server is drained: it takes no new mail until `waypost node resume`");
     }
     node
 }

@@ -3,14 +3,12 @@
 //! RFC 5321 s.5.1, RFC 7505. Invariant: each such domain is reported once, also across restarts; an unanswered query is not reported.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use anyhow::Result;
-use axum::Router;
 use control_api::api::{TargetLook, TargetLooks};
-use events::{Event, EventKind, Events, Fact};
-use mta::Postmaster;
+use events::{Event, EventKind, Fact};
 
+use super::dns_watch::DnsWatch;
 use super::load_config;
 use super::seen_file::SeenFile;
 use crate::transport::Transport;
@@ -19,12 +17,12 @@ use crate::transport::Transport;
 const RECORDED_MAX: usize = 20;
 
 /// Checks once.
-pub(super) async fn look(path: &Path, router: &Router, postmaster: &Postmaster, events: &Events) -> Result<()> {
+pub(super) async fn look(DnsWatch { path, store, router, postmaster, events, .. }: &DnsWatch) -> Result<()> {
     let config = load_config(path).await?;
     let mut api = Transport::InProcess(Box::new(router.clone()));
     let looks: TargetLooks = api.get("/api/v1/aliases/targets").await?;
-    let file = SeenFile(config.file.data_dir.join("targets-seen.json"));
-    let before: BTreeSet<String> = file.read().await.unwrap_or_default();
+    let file = SeenFile::of_all_nodes(&config.file.data_dir, "targets-seen.json", store);
+    let before: BTreeSet<String> = file.read().await?.unwrap_or_default();
     let wrong: Vec<&TargetLook> = looks.doubts.iter().filter(|look| look.is_wrong).collect();
     let new: Vec<&TargetLook> = wrong.iter().filter(|look| !before.contains(&look.domain)).copied().collect();
     tracing::info!(domains = looks.looked, wrong = wrong.len(), new = new.len(), "alias targets checked");

@@ -20,9 +20,17 @@ impl Watches {
     /// Starts all of them.
     pub fn start(config: &Config, health: Health, context: &ApiContext, server: &Server) -> Self {
         let router = control_api::operator_router(context.clone());
+        let dns = dns_watch::DnsWatch {
+            path: config.path.clone(),
+            store: context.store.clone(),
+            router: router.clone(),
+            postmaster: server.postmaster(),
+            doubts: server.doubts(),
+            events: context.events.clone(),
+        };
         Self {
-            _health: health::start(health, config.path.clone(), router.clone()),
-            _dns: dns_watch::start(config, router, server.postmaster(), server.doubts(), context.events.clone()),
+            _health: health::start(health, config.path.clone(), router),
+            _dns: dns_watch::start(config, dns),
             _disk: disk_watch::start(context.store.clone(), context.clock.clone(), context.events.clone()),
         }
     }

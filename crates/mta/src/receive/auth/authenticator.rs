@@ -157,7 +157,8 @@ impl Authenticator {
 
     fn allowances(&self) -> Allowances {
         let limits = &self.shared.settings.load().limits;
-        Allowances { per_client: limits.failed_logins_per_client, per_account: limits.failed_logins_per_account }
+        let part = |limit| self.shared.part_of(limit);
+        Allowances { per_client: part(limits.failed_logins_per_client), per_account: part(limits.failed_logins_per_account) }
     }
 
     /// The user name, with the configured default domain if it has none.

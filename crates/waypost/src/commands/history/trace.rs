@@ -4,13 +4,13 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use control_api::api::{FoundMessage, FoundPage};
+use control_api::api::{FoundMessage, FoundPage, NodeView};
 use events::{Event, EventKind, Level, StoryLine, duration, plain, tell};
 use serde::Serialize;
 
 use super::{EventOf, EventsOf, coloured, follow, moment};
 use crate::cli::TraceArgs;
-use crate::output::{BOLD, DIM, GOOD, Output, WARN, styled, table};
+use crate::output::{BOLD, DIM, GOOD, Output, WARN, note, styled, table};
 use crate::transport::{Transport, segment};
 
 /// Columns of a line on a terminal.
@@ -55,12 +55,25 @@ pub async fn trace(api: &mut Transport, args: TraceArgs, out: Output) -> Result<
     if !(args.follow && out.json) {
         out.show(&traced, |traced| shown(traced, &clue, is_terminal))?;
     }
+    if !out.json {
+        name_other_nodes(api).await;
+    }
     if args.follow {
         let last_id = events.and_then(<[EventOf]>::last).map(|item| item.id.to_string());
         let clue = one.map_or(clue, |(id, _)| id);
         follow(api, &[("clue", Some(clue)), ("after", last_id)], out.json).await?;
     }
     Ok(if found.items.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Says that the history is of one node, if there are others. Who may not see the nodes is told nothing.
+async fn name_other_nodes(api: &mut Transport) {
+    let Ok(nodes) = api.list::<NodeView>("/api/v1/nodes", &[]).await else { return };
+    let (this, others): (Vec<&NodeView>, Vec<&NodeView>) = nodes.iter().partition(|node| node.this);
+    if let ([this], [_, ..]) = (this.as_slice(), others.as_slice()) {
+        let others: Vec<String> = others.iter().map(|node| plain(&node.name)).collect();
+        note(&format!("this is the history of node {}; what others did is in theirs: {}", plain(&this.name), others.join(", ")));
+    }
 }
 
 fn shown(traced: &Traced<'_>, clue: &str, is_terminal: bool) -> String {

@@ -11,7 +11,7 @@ use directory::AliasSource;
 use events::{Event, EventKind, EventSink};
 use mta::{Handles, LiveDirectory, Pauses};
 use serde::{Deserialize, Serialize};
-use store::Store;
+use store::{Duty, Store};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -35,6 +35,10 @@ const ALIASES_MAX: usize = 50_000;
 /// Interval of the checks of pauses, and at most that of the queue and of certificates.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 const QUEUE_EVERY_MS: i64 = 60_000;
+
+/// Time for which a node keeps the duty of notices.
+const DUTY_FOR: Duration = Duration::from_secs(60);
+
 const CERTIFICATES_EVERY_MS: i64 = 3_600_000;
 
 /// Takes events for notices.
@@ -144,8 +148,8 @@ struct Work {
 
 impl Work {
     async fn run(mut self, mut events: mpsc::Receiver<Arc<Event>>, file: PathBuf) {
-        let file = SeenFile(file);
-        let mut kept: Kept = file.read().await.unwrap_or_default();
+        let file = SeenFile::Own(file);
+        let mut kept: Kept = file.read().await.ok().flatten().unwrap_or_default();
         let mut written = kept.clone();
         let mut pauses = PauseWatch::default();
         let (mut queue_ms, mut certificates_ms) = (i64::MIN, i64::MIN);
@@ -166,10 +170,12 @@ impl Work {
                     let now_ms = self.channels.clock.now_ms();
                     let mut notices = pauses.look(&self.pauses, self.channels.settings.paused_for_s, now_ms);
                     let queue_age_s = self.channels.settings.queue_age_s;
-                    if is_due(&mut queue_ms, QUEUE_EVERY_MS.min(i64::from(queue_age_s) * 1000), now_ms) {
+                    // Of several nodes one looks at what they have in common.
+                    let is_ours = self.store.take_duty(Duty::Notices, DUTY_FOR).await.unwrap_or(false);
+                    if is_ours && is_due(&mut queue_ms, QUEUE_EVERY_MS.min(i64::from(queue_age_s) * 1000), now_ms) {
                         notices.extend(watch::queue(&self.store, queue_age_s, now_ms).await);
                     }
-                    if is_due(&mut certificates_ms, CERTIFICATES_EVERY_MS, now_ms) {
+                    if is_ours && is_due(&mut certificates_ms, CERTIFICATES_EVERY_MS, now_ms) {
                         let certificates = self.certificates.clone();
                         let in_use = net::blocking(move || certificates.in_use()).await;
                         notices.extend(watch::certificates(&in_use, now_ms / 1000));
