@@ -39,6 +39,7 @@ mod test_engines;
 mod threads;
 mod transfer;
 mod verify;
+mod verify_shared;
 mod writer;
 
 pub use api_token::{ApiToken, TokenChange};
@@ -63,3 +64,4 @@ pub use snapshot::{ContentFile, Snapshot, opens_schema};
 pub use tables::{AccountChange, DirectoryChange, KnownRecipient, LaneDue, LaneLoad, LoginUse, QueueLoad};
 pub use transfer::Copied;
 pub use verify::{Damage, Examined, QueueReader, Verified};
+pub use verify_shared::verify_postgres;

@@ -258,6 +258,8 @@ async fn nodes_have_names_numbers_and_states() {
     until("b has left", Duration::from_secs(5), async || !a.nodes().await.unwrap()[1].is_alive).await;
     a.remove_node("b").await.unwrap();
     assert_eq!(a.nodes().await.unwrap().len(), 1);
+    assert_eq!(a.shared_offer("srs", vec![7], 6).await.unwrap(), [7]);
+    assert_eq!(a.shared_offer("srs", vec![8], 6).await.unwrap(), [7], "the first one counts");
     a.shared_put("srs", vec![1, 2], 7).await.unwrap();
     assert_eq!((a.shared_get("srs").await.unwrap(), a.shared_get("no").await.unwrap()), (Some(vec![1, 2]), None));
 }
@@ -356,7 +358,10 @@ async fn mail_under_load_shares_transactions_and_its_log_is_bounded() {
     let messages = u64::try_from(SESSIONS * EACH).unwrap();
     let (transactions, log) = (a.batches().committed - batches, (at(&nodes.server) - before) / messages);
     eprintln!("{:?}: {messages} messages in {transactions} transactions, {log} octets of log each", begin.elapsed());
-    assert_eq!(nodes.server.sql("SELECT (SELECT count(*) FROM recipient) + (SELECT count(*) FROM message) + (SELECT count(*) FROM content)"), "0");
+    assert_eq!(
+        nodes.server.sql("SELECT (SELECT count(*) FROM recipient) + (SELECT count(*) FROM message) + (SELECT count(*) FROM content)"),
+        "0"
+    );
     assert!(messages >= 20 * transactions, "{messages} messages in {transactions} transactions");
     assert!(log <= 3 * CONTENT_BYTES as u64, "{log} octets of log for a message of {CONTENT_BYTES}");
 }

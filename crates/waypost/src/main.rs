@@ -14,6 +14,7 @@ mod output;
 mod owner;
 mod serve;
 mod server_facts;
+mod shared_secrets;
 mod transport;
 
 use std::process::ExitCode;

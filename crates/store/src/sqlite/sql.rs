@@ -103,6 +103,7 @@ impl Sql for Connection {
         match change {
             ClusterChange::TakeDuty { .. } => Ok(1),
             ClusterChange::SetState { .. } | ClusterChange::RemoveNode { .. } | ClusterChange::SweepPieces => Ok(0),
+            ClusterChange::OfferShared { name, value, now_ms } => tables::offer_shared(self, name, value, *now_ms),
             ClusterChange::PutShared { name, value, now_ms } => tables::put_shared(self, name, value, *now_ms).map(|()| 1),
         }
     }
