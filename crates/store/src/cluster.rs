@@ -110,6 +110,12 @@ pub(crate) enum ClusterChange {
         value: Vec<u8>,
         now_ms: i64,
     },
+    /// Stores a value if there is none of its name.
+    OfferShared {
+        name: String,
+        value: Vec<u8>,
+        now_ms: i64,
+    },
 }
 
 /// What has changed in the database, as counters: a node that sees another number looks again.
@@ -196,6 +202,12 @@ impl Store {
     pub async fn shared_get(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let name = name.to_owned();
         self.read(move |db| tables::shared(db, &name)).await
+    }
+
+    /// Stores a small value that all nodes share, unless there is one. Returns the one that counts.
+    pub async fn shared_offer(&self, name: &str, value: Vec<u8>, now_ms: i64) -> Result<Vec<u8>, StoreError> {
+        self.write(Operation::Cluster(ClusterChange::OfferShared { name: name.to_owned(), value, now_ms })).await?;
+        self.shared_get(name).await?.ok_or_else(|| StoreError::Corrupt(format!("the shared value {name} is gone")))
     }
 
     /// Stores a small value that all nodes share; it is on disk, synced, when this returns.

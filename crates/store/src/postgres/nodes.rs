@@ -36,6 +36,7 @@ pub(super) fn change(session: &Session, change: &ClusterChange) -> Result<u64, S
         }
         ClusterChange::RemoveNode { name } => session.change("DELETE FROM node WHERE name = ?", values![name]),
         ClusterChange::SweepPieces => session.change(SWEEP, &[]),
+        ClusterChange::OfferShared { name, value, now_ms } => tables::offer_shared(session, name, value, *now_ms),
         ClusterChange::PutShared { name, value, now_ms } => {
             tables::put_shared(session, name, value, *now_ms)?;
             tell(session, "shared")?;

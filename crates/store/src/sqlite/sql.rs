@@ -103,6 +103,7 @@ impl Sql for Connection {
         match change {
             ClusterChange::TakeDuty { .. } => Ok(1),
             ClusterChange::SetState { .. } | ClusterChange::RemoveNode { .. } | ClusterChange::SweepPieces => Ok(0),
+            ClusterChange::OfferShared { name, value, now_ms } => tables::offer_shared(self, name, value, *now_ms),
             ClusterChange::PutShared { name, value, now_ms } => tables::put_shared(self, name, value, *now_ms).map(|()| 1),
         }
     }
@@ -122,6 +123,11 @@ impl Sql for Connection {
 
     fn position(&self) -> &'static str {
         "instr"
+    }
+
+    /// SQLite takes the highest number in the table.
+    fn continue_numbers(&self) -> Result<(), StoreError> {
+        Ok(())
     }
 
     fn has_own_clock(&self) -> bool {

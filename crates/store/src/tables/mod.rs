@@ -40,4 +40,4 @@ pub(crate) use queue::{
     settle_rest, signed,
 };
 pub(crate) use reports::{keep_report, list_reports, report};
-pub(crate) use shared::{put_shared, shared};
+pub(crate) use shared::{offer_shared, put_shared, shared};

@@ -65,6 +65,11 @@ pub fn make(path: &Path) -> Result<()> {
     )
 }
 
+/// Creates the file with secrets that another node has made, unless it exists.
+pub fn write(path: &Path, text: &[u8]) -> Result<()> {
+    make_file(path, &String::from_utf8_lossy(text))
+}
+
 /// Returns the key that seals passwords. Creates the file unless it exists.
 pub fn password_key(path: &Path) -> Result<PasswordKey> {
     let key = BASE64.encode(net::random_bytes::<32>());

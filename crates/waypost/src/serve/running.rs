@@ -32,6 +32,7 @@ use crate::config::{self, Config};
 use crate::control::{ServerControl, ServerParts};
 use crate::nodes::ThisNode;
 use crate::open_store::{explained, open_store};
+use crate::shared_secrets;
 
 /// The running server.
 pub struct Running {
@@ -75,7 +76,7 @@ impl OpenServer {
         let store = open_swept(config, &clock).await?;
         // From here on, commands cannot open the data directory; they connect to the socket and wait until the server is up.
         let sockets = OpenSockets::bind(config).await?;
-        config::secrets::make(&config.file.srs_secrets())?;
+        shared_secrets::make(&store, &config.file.srs_secrets(), clock.now_ms()).await?;
         let password_key = Arc::new(config::secrets::password_key(&config.file.password_key())?);
         let settings = Arc::new(ArcSwap::from_pointee(config.with_secrets()?));
         let live = LiveDirectory::open(store.clone(), &config.settings.delimiters, config.settings.virtual_file.clone()).await?;
