@@ -21,6 +21,7 @@ mod client_config;
 mod clients;
 mod clock;
 mod cluster;
+mod cluster_faults;
 mod commands;
 mod configuration;
 mod crowds;
