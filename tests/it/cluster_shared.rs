@@ -91,6 +91,8 @@ fn any_node_drains_and_resumes_another_and_removes_one_that_is_gone() {
     assert_eq!(state(&a, "b"), "stopped");
     a.ok(&["node", "remove", "b"]);
     assert_eq!(a.json(&["node", "list"]).as_array().unwrap().len(), 1);
+    let drained = a.command(&["node", "drain"]);
+    assert!(format!("{drained:?}").contains("no other node serves"), "{drained:?}");
     a.assert_no_bugs();
 }
 
