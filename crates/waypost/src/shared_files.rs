@@ -40,12 +40,12 @@ pub struct SharedFiles {
     challenges: Challenges,
     /// The secrets within the data directory.
     secrets: Vec<SecretFile>,
-    seen: Mutex<Seen>,
+    seen: Mutex<SeenValues>,
 }
 
 /// What this node has read or written last.
 #[derive(Default)]
-struct Seen {
+struct SeenValues {
     /// Digests of values, by name.
     values: HashMap<String, [u8; 32]>,
     /// Values stored before this were read, Unix milliseconds.
