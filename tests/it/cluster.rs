@@ -164,3 +164,26 @@ fn a_database_that_would_lose_mail_is_refused_with_a_hint() {
     let refused = node.refused(&["domain", "add", "--bare", "example.test"]);
     assert!(refused.contains("synchronous_commit = off") && refused.contains("store.accept_loss"), "{refused}");
 }
+
+#[test]
+fn a_backup_of_the_shared_database_is_restored_as_one_server() {
+    let mut cluster = Cluster::without_inbox(&["a"]);
+    let mut talk = cluster.greeted(0);
+    talk.taken("her@foreign.test", "me@example.test", &content("small one"));
+    talk.taken("her@foreign.test", "me@example.test", &large("large one"));
+    let verified = cluster.nodes[0].ok(&["queue", "verify"]);
+    assert!(verified.contains("2 messages") && verified.contains("nothing is damaged"), "{verified}");
+    let backup = cluster.lab.path().join("backup");
+    for _ in 0..2 {
+        cluster.nodes[0].ok(&["backup", backup.to_str().unwrap()]);
+    }
+    cluster.nodes[0].kill();
+    let mut restored = Waypost::configured(&cluster.lab, "");
+    restored.ok(&["restore", backup.to_str().unwrap()]);
+    restored.start();
+    cluster.open_inbox();
+    restored.ok(&["queue", "retry"]);
+    cluster.inbox().wait_for("small one");
+    assert_eq!(cluster.inbox().wait_for("large one").text().matches("0123456789abcdef0123456789abcdef\r\n").count(), 30_000);
+    restored.wait_for_empty_queue();
+}

@@ -258,6 +258,8 @@ fn a_lapsed_registration_and_another_mx_are_told_apart() {
     let dns = Dns::start_for_updates(&lab, &records);
     let mut waypost = office(&lab);
     waypost.configure(|config| config.remove("acme").set("postmaster", "boss@inbox.test").set("dns.check_every", 1));
+    let password = waypost.account(it::OWNER);
+    waypost.ok(&["account", "owner", it::OWNER]);
     for domain in ["lapsed.test", "moved.test"] {
         waypost.ok(&["domain", "add", "--bare", domain]);
     }
@@ -285,5 +287,13 @@ fn a_lapsed_registration_and_another_mx_are_told_apart() {
     }
     let doctor = String::from_utf8_lossy(&waypost.command(&["doctor"]).stdout).into_owned();
     assert!(doctor.contains("renew lapsed.test at its registrar") && doctor.contains("if nobody moved it"), "{doctor}");
+
+    // The owner's page, which checks when somebody looks.
+    let visit = it::Visit::new(&lab, &waypost, "jar");
+    assert_eq!(visit.log_in(it::OWNER, &password).status, 303);
+    let told = |page: &str| {
+        ["the domain does not exist", "renew lapsed.test at its registrar", "if nobody moved it"].iter().all(|words| page.contains(words))
+    };
+    it::wait_within(std::time::Duration::from_secs(120), "the findings on the page", || told(&visit.get("/").body).then_some(()));
     waypost.assert_no_bugs();
 }

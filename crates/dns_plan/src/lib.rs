@@ -10,6 +10,7 @@ mod compare_tests;
 mod finding;
 mod forms;
 mod judge;
+mod judge_texts;
 mod mistakes;
 mod plan;
 mod record;

@@ -59,3 +59,33 @@ pub fn authentication(event: &Event) -> String {
     parts.extend(event.get(Fact::Arc).map(|arc| format!("ARC {}", plain(arc))));
     parts.join("; ")
 }
+
+/// Returns what we added to the chains of trust of what leaves: `continued the DKIM2 chain as hop 2 (fwd.example.org, ed25519); added ARC set 1
+/// (fwd.example.org)`.
+pub(crate) fn vouched(event: &Event) -> Option<String> {
+    let mut parts = Vec::new();
+    if let Some(hops) = event.get(Fact::Dkim2Hop) {
+        let told: Vec<String> = hops.split(", ").map(hop).collect();
+        parts.push(if hops.starts_with("1 ") {
+            format!("began a DKIM2 chain with {}", told.join(", "))
+        } else {
+            format!("continued the DKIM2 chain as {}", told.join(", "))
+        });
+    }
+    if let Some(sets) = event.get(Fact::ArcSet) {
+        let told = sets.split(", ").map(|set| match set.split_once(' ') {
+            Some((number, domain)) => format!("{} ({})", plain(number), plain(domain)),
+            None => plain(set),
+        });
+        parts.push(format!("added ARC set {}", told.collect::<Vec<_>>().join(", ")));
+    }
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+/// One hop: `hop 2 (fwd.example.org, ed25519)`.
+fn hop(fact: &str) -> String {
+    match fact.split_once(' ') {
+        Some((number, rest)) => format!("hop {} ({})", plain(number), plain(&rest.replacen(' ', ", ", 1))),
+        None => plain(fact),
+    }
+}

@@ -34,6 +34,8 @@ facts! {
     Dkim2 "dkim2" "result of the DKIM2 chain, then the domains that signed its hops, or why it does not pass; left out without a chain";
     Dmarc "dmarc" "result of DMARC, and the policy of the domain: pass p=reject";
     Arc "arc" "result of ARC";
+    Dkim2Hop "dkim2_hop" "hops of ours in the DKIM2 chain of what leaves, separated by commas: number, domain and algorithm of each; left out if we signed none";
+    ArcSet "arc_set" "ARC set that we added to what leaves: its number and our domain";
     Iprev "iprev" "name of the client's address, if it is confirmed";
     Score "score" "score of the spam filter";
     FromField "from_field" "address of the From field";

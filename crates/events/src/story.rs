@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use mail::one_line;
 
-use crate::evidence::evidence;
+use crate::evidence::{evidence, vouched};
 use crate::{Event, EventKind, Fact, Group, Level};
 
 /// One step of a message.
@@ -206,6 +206,7 @@ fn outcome_lines(event: &Event) -> Vec<StoryLine> {
     lines.extend(event.reason.as_deref().map(|reason| StoryLine::Plain(plain(reason))));
     lines.extend(event.reply.as_deref().map(|reply| StoryLine::Reply(plain(reply))));
     lines.extend(event.get(Fact::Cause).map(|cause| StoryLine::Plain(plain(cause))));
+    lines.extend(vouched(event).map(StoryLine::Plain));
     let facts = attempt(event);
     if !facts.is_empty() {
         lines.push(StoryLine::Plain(facts));
@@ -282,6 +283,19 @@ mod tests {
 1000 accepted: stored in the queue, and the sender got 250
 "
         );
+    }
+
+    #[test]
+    fn what_we_vouched_for_stands_below_the_decision() {
+        let accepted = Event::new(EventKind::MessageAccepted, 5);
+        let last = |event: Event| line(&event).lines().last().unwrap_or_default().trim().to_owned();
+        let bridged = accepted.clone().fact(Fact::Dkim2Hop, "2 second.test ed25519, 3 fwd.example.test rsa");
+        assert_eq!(
+            last(bridged.fact(Fact::ArcSet, "1 fwd.example.test")),
+            "continued the DKIM2 chain as hop 2 (second.test, ed25519), hop 3 (fwd.example.test, rsa); added ARC set 1 (fwd.example.test)"
+        );
+        let own = accepted.fact(Fact::Dkim2Hop, "1 example.test ed25519");
+        assert_eq!(last(own), "began a DKIM2 chain with hop 1 (example.test, ed25519)");
     }
 
     #[test]

@@ -64,10 +64,9 @@ impl Bench {
         assert_eq!(evidence.dkim[0].result, DkimResult::Pass, "{evidence:?}");
         assert_eq!(evidence.dkim2.result == ChainResult::Pass, with_chain, "{evidence:?}");
         let leaves = [FIELDS, message].concat();
-        let keys = self.authenticator.dkim_keys(message).await;
+        let keys = self.authenticator.signers_keys(message).await;
         assert_eq!(self.authenticator.verify_dkim_with(&leaves, &keys).await[0].result, DkimResult::Pass);
         if with_chain {
-            let keys = self.authenticator.chain_keys(message).await;
             let envelope = ChainEnvelope { from: "her@foreign.test", to: &self.to };
             let arrived = ArrivedChain { authenticator: &self.authenticator, keys: &keys, envelope };
             let next = NextHop { envelope: ChainEnvelope { from: "SRS0=x@fwd.example.test", to: &self.target }, is_one_of_several: false };

@@ -4,7 +4,7 @@
 //! the standard does not. Invariant: a chain passes only if every seal and the newest message signature verify; ARC has no temporary error, so without an
 //! answer from DNS the chain fails.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use base64::Engine as _;
@@ -13,7 +13,6 @@ use mail::evidence::ArcResult;
 use mail::{Field, Fields, Tags, header_len};
 
 use crate::canonical::{self, Form};
-use crate::dns::Dns;
 use crate::keys::Keys;
 
 /// Maximum sets of a chain (RFC 8617 s.4.2.1).
@@ -62,11 +61,11 @@ pub(crate) fn is_chained(header: &[u8]) -> bool {
     Fields::new(header).any(|field| is_arc_field(&field))
 }
 
-/// Fetches the keys of the chain in this header section; the chain fails if one is missing after `wait`.
-pub(crate) async fn keys(dns: &Dns, header: &[u8], wait: Duration) -> Keys {
+/// The record names of the keys of the chain; it fails if one is missing.
+pub(crate) fn key_names(header: &[u8]) -> Vec<String> {
     let chain = chain(header).unwrap_or_default();
     let newest = chain.last().map(|link| key_name(&link.signature.1));
-    Keys::fetch(dns, chain.iter().map(|link| key_name(&link.seal.1)).chain(newest), wait).await
+    chain.iter().map(|link| key_name(&link.seal.1)).chain(newest).collect()
 }
 
 /// Verifies the chain with these keys, without DNS.

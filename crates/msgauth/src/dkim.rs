@@ -3,8 +3,6 @@
 //! RFC 6376 s.6, RFC 8301 s.3, RFC 8463. mail-auth verifies; this module decides what counts as a pass. Invariant: at most the first ten
 //! signatures are verified, and each yields one result.
 
-use std::time::Duration;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use mail::evidence::{DkimCheck, DkimResult};
@@ -13,7 +11,6 @@ use mail_auth::dkim::{Canonicalization, DkimError, Signature};
 use mail_auth::{AuthenticatedMessage, Error, MessageAuthenticator, Parameters};
 
 use crate::canonical::{self, Form};
-use crate::dns::Dns;
 use crate::keys::Keys;
 
 /// Maximum signatures that are verified.
@@ -28,10 +25,10 @@ pub(crate) fn is_signed(header: &[u8]) -> bool {
     !signatures(header).is_empty()
 }
 
-/// Fetches the keys of the signatures in this header section; a key that is missing after `wait` is a temporary error.
-pub(crate) async fn keys(dns: &Dns, header: &[u8], wait: Duration) -> Keys {
-    let candidates: Vec<Candidate> = signatures(header).iter().take(SIGNATURES_MAX).map(Candidate::read).collect();
-    Keys::fetch(dns, candidates.iter().filter(|candidate| candidate.end.is_none()).map(Candidate::key_name), wait).await
+/// The record names of the keys of the signatures that are verified.
+pub(crate) fn key_names(header: &[u8]) -> Vec<String> {
+    let candidates = signatures(header).into_iter().take(SIGNATURES_MAX).map(|field| Candidate::read(&field));
+    candidates.filter(|candidate| candidate.end.is_none()).map(|candidate| candidate.key_name()).collect()
 }
 
 /// Verifies the signatures with these keys, without DNS.

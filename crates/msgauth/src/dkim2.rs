@@ -3,15 +3,12 @@
 //! draft-ietf-dkim-dkim2-spec-08 s.13 and s.14, by mail-auth; this module bounds what it computes and looks up. Invariant: a chain beyond the limits is
 //! never verified and never passes; keys come from [`Keys`], so verification does no IO.
 
-use std::time::Duration;
-
 use futures_util::FutureExt as _;
 use mail::evidence::{ChainCheck, ChainHop, ChainResult, HopSent};
 use mail::{Field, Fields, one_line_at_most};
 use mail_auth::dkim2::{ChainBinding, Envelope, MessageInstance, Signature};
 use mail_auth::{AuthenticatedMessage, Dkim2Output, Dkim2Result, Error, MessageAuthenticator, Parameters};
 
-use crate::dns::Dns;
 use crate::keys::Keys;
 
 /// Maximum hops of a chain that are verified. The draft allows any number, mail-auth 50.
@@ -86,11 +83,6 @@ pub(crate) fn key_names(header: &[u8]) -> Vec<String> {
         signature.s.iter().map(|value| name(&value.selector)).collect::<Vec<_>>()
     };
     signatures.iter().flat_map(names).collect()
-}
-
-/// Fetches the keys of the chain in this header section; a key that is missing after `wait` is a temporary error.
-pub(crate) async fn keys(dns: &Dns, header: &[u8], wait: Duration) -> Keys {
-    Keys::fetch(dns, key_names(header), wait).await
 }
 
 /// The hops that the chain of a message claims, by number; none if it is beyond the limits.

@@ -89,9 +89,7 @@ pub struct Input<'a> {
 struct Asked {
     iprev: Option<(IprevResult, Option<String>)>,
     spf: (SpfCheck, SpfCheck),
-    dkim_keys: keys::Keys,
-    chain_keys: keys::Keys,
-    arc_keys: keys::Keys,
+    keys: keys::Keys,
     policies: Option<Vec<dmarc::PolicyLookup>>,
 }
 
@@ -155,14 +153,14 @@ impl Authenticator {
         let authors = AddressList::of_field(header, "From").unwrap_or_default();
         let domains = dmarc::author_domains(&authors.mailboxes);
 
-        let Asked { iprev, spf: (helo, mail_from), dkim_keys, chain_keys, arc_keys, policies } = self.ask(&input, header, &domains).await;
+        let Asked { iprev, spf: (helo, mail_from), keys, policies } = self.ask(&input, header, &domains).await;
 
         let (dkim, dkim2, arc) = if dkim::is_signed(header) || dkim2::is_chained(header) || arc::is_chained(header) {
             let whole = whole.await?;
             let whole = whole.as_ref();
             let envelope = ChainEnvelope { from: input.reverse_path.unwrap_or_default(), to: input.recipients };
-            let dkim2 = dkim2::verify(&self.verifier, whole, envelope, &chain_keys);
-            (self.verified(whole, &dkim_keys).await, dkim2, arc::verify(whole, &arc_keys))
+            let dkim2 = dkim2::verify(&self.verifier, whole, envelope, &keys);
+            (self.verified(whole, &keys).await, dkim2, arc::verify(whole, &keys))
         } else {
             (Vec::new(), ChainCheck::default(), ArcResult::None)
         };
@@ -179,15 +177,13 @@ impl Authenticator {
     fn ask<'a>(&'a self, input: &'a Input<'_>, header: &'a [u8], domains: &'a [String]) -> BoxFuture<'a, Asked> {
         Box::pin(async move {
             let dns = self.resolver();
-            let (iprev, spf, dkim_keys, chain_keys, arc_keys, policies) = tokio::join!(
+            let (iprev, spf, keys, policies) = tokio::join!(
                 timeout(DEADLINE, iprev::check(dns, input.client)),
                 self.check_spf(input),
-                dkim::keys(dns, header, KEYS_DEADLINE),
-                dkim2::keys(dns, header, KEYS_DEADLINE),
-                arc::keys(dns, header, KEYS_DEADLINE),
+                keys::Keys::fetch(dns, key_names(header).chain(arc::key_names(header)), KEYS_DEADLINE),
                 timeout(DEADLINE, dmarc::discover(dns, domains)),
             );
-            Asked { iprev: iprev.ok(), spf, dkim_keys, chain_keys, arc_keys, policies: policies.ok() }
+            Asked { iprev: iprev.ok(), spf, keys, policies: policies.ok() }
         })
     }
 
@@ -275,12 +271,12 @@ impl Authenticator {
 
     /// Verifies the DKIM signatures of a message.
     pub async fn verify_dkim(&self, message: &[u8]) -> Vec<DkimCheck> {
-        self.verify_dkim_with(message, &self.dkim_keys(header_section(message)).await).await
+        self.verify_dkim_with(message, &self.signers_keys(header_section(message)).await).await
     }
 
-    /// Fetches the keys of the signatures in a header section, from the cache if possible.
-    pub fn dkim_keys<'a>(&'a self, header: &'a [u8]) -> BoxFuture<'a, DkimKeys> {
-        Box::pin(async move { DkimKeys(dkim::keys(self.resolver(), header, KEYS_DEADLINE).await) })
+    /// Fetches the keys of the signatures and of the DKIM2 chain in a header section, from the cache if possible.
+    pub fn signers_keys<'a>(&'a self, header: &'a [u8]) -> BoxFuture<'a, DkimKeys> {
+        Box::pin(async move { DkimKeys(keys::Keys::fetch(self.resolver(), key_names(header), KEYS_DEADLINE).await) })
     }
 
     /// Verifies the DKIM signatures of a message with these keys, without DNS.
@@ -289,18 +285,16 @@ impl Authenticator {
     }
 }
 
-impl Authenticator {
-    /// Fetches the keys of the DKIM2 chain in a header section, from the cache if possible.
-    pub fn chain_keys<'a>(&'a self, header: &'a [u8]) -> BoxFuture<'a, DkimKeys> {
-        Box::pin(async move { DkimKeys(dkim2::keys(self.resolver(), header, KEYS_DEADLINE).await) })
-    }
-}
-
 impl ArrivedChain<'_> {
     /// Verifies the chain of a message, without DNS.
     pub fn check(&self, message: &[u8]) -> ChainCheck {
         dkim2::verify(&self.authenticator.verifier, message, self.envelope, &self.keys.0)
     }
+}
+
+/// The record names of the keys of DKIM signatures and of the DKIM2 chain: mostly the same ones, which are fetched and read once.
+fn key_names(header: &[u8]) -> impl Iterator<Item = String> {
+    dkim::key_names(header).into_iter().chain(dkim2::key_names(header))
 }
 
 fn header_section(message: &[u8]) -> &[u8] {

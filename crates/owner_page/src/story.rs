@@ -132,6 +132,7 @@ pub(crate) fn details(text: Text, event: &Event) -> Markup {
             p { strong { (text.say("means")) } " " (whole(&said(text, cause))) @if let Some(next) = event.get(Fact::NextStep) { " " (whole(&said(text, next))) } }
         }
         (authentication(text, event))
+        @for line in vouched(text, event) { p { (line) } }
         @let facts = small_facts(text, event);
         @if !facts.is_empty() {
             p.quiet.small-text { @for (n, fact) in facts.iter().enumerate() { @if n > 0 { " · " } (fact) } }
@@ -158,6 +159,22 @@ pub(crate) fn authentication(text: Text, event: &Event) -> Markup {
             }
         }
     }
+}
+
+/// Returns what we added to the chains of trust of what leaves: our hops of its DKIM2 chain, our ARC set.
+fn vouched(text: Text, event: &Event) -> Vec<Markup> {
+    let hop = |hop: &str| {
+        let mut words = hop.splitn(3, ' ');
+        let [number, domain, algorithm] = [(); 3].map(|()| words.next().unwrap_or_default());
+        let key = if number == "1" { "hop-first" } else { "hop-next" };
+        text.rich(key, [("domain", address(domain))], [("n", number.into()), ("algorithm", algorithm.into())])
+    };
+    let set = |set: &str| {
+        let (number, domain) = set.split_once(' ').unwrap_or((set, ""));
+        text.rich("arc-set", [("domain", address(domain))], [("n", number.into())])
+    };
+    let each = |fact: Fact| event.get(fact).into_iter().flat_map(|value| value.split(", "));
+    each(Fact::Dkim2Hop).map(hop).chain(each(Fact::ArcSet).map(set)).collect()
 }
 
 /// Returns the mark of a result word of RFC 8601 s.2.7.
@@ -228,6 +245,22 @@ mod tests {
         let shown = format!("{}{}", sentence(text, &event).0, details(text, &event).0);
         assert!(!shown.contains("<script>") && !shown.contains("<b>") && !shown.contains("<a") && !shown.contains('\u{202e}'), "{shown}");
         assert!(shown.contains("&lt;script&gt;"), "{shown}");
+    }
+
+    #[test]
+    fn our_hop_and_our_arc_set_are_told() {
+        let event = Event::new(EventKind::MessageAccepted, 0)
+            .fact(Fact::Dkim2Hop, "2 second.test ed25519, 3 <b>fwd.example.test rsa")
+            .fact(Fact::ArcSet, "1 fwd.example.test");
+        let told = |event: &Event| vouched(Text(Language::English), event).into_iter().map(|line| line.0).collect::<Vec<_>>();
+        let lines = told(&event);
+        assert!(
+            lines.len() == 3 && lines[0].starts_with("Continued the DKIM2 chain as hop") && lines[0].contains("second.test"),
+            "{lines:?}"
+        );
+        assert!(lines[1].contains("rsa") && lines[1].contains("&lt;b&gt;fwd") && lines[2].starts_with("Added ARC set"), "{lines:?}");
+        let first = told(&Event::new(EventKind::MessageAccepted, 0).fact(Fact::Dkim2Hop, "1 example.test ed25519"));
+        assert!(first[0].starts_with("Began a DKIM2 chain"), "{first:?}");
     }
 
     #[test]

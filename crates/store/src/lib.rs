@@ -10,6 +10,7 @@ mod batches;
 mod checkpoint;
 mod cluster;
 pub mod content;
+mod copies;
 mod daily;
 mod data_dir;
 mod directory_handle;
@@ -36,13 +37,16 @@ mod tables;
 #[cfg(test)]
 mod test_engines;
 mod threads;
+mod transfer;
 mod verify;
+mod verify_shared;
 mod writer;
 
 pub use api_token::{ApiToken, TokenChange};
 pub use batches::BatchCounts;
 pub use cluster::{Duty, News, Node, NodeState};
 pub use content::{Content, Spool};
+pub use copies::{Place, copy_for_backup, copy_store};
 pub use daily::{DailyChange, DailyCount, DailyKind, DailyPeriod, DailyReportDue, DailyResult};
 pub use data_dir::Swept;
 pub use door::{DoorChange, LinkPurpose, OneTimeLink, PageSession, Passkey, SecondStep, TokenHash};
@@ -58,4 +62,6 @@ pub use report::{KeptReport, KeptRows, KeptTlsFailure, KeptTlsPolicy, NewReport,
 pub use simulated_disk::{CommitFate, Committing, SimulatedDisk};
 pub use snapshot::{ContentFile, Snapshot, opens_schema};
 pub use tables::{AccountChange, DirectoryChange, KnownRecipient, LaneDue, LaneLoad, LoginUse, QueueLoad};
+pub use transfer::Copied;
 pub use verify::{Damage, Examined, QueueReader, Verified};
+pub use verify_shared::verify_postgres;

@@ -44,6 +44,11 @@ impl QueueReader {
 }
 
 impl Snapshot {
+    /// Opens a copy that was made otherwise.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        Ok(Self { db: Connection::open(path)?, path: path.to_owned() })
+    }
+
     /// The schema of the copy.
     pub fn schema(&self) -> Result<u64, StoreError> {
         Ok(self.db.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))?.unsigned_abs())

@@ -4,7 +4,8 @@ use pg_lab::PgServer;
 use rusqlite::Connection;
 
 use crate::engine::Sql;
-use crate::{postgres, sqlite};
+use crate::postgres::LoneSession;
+use crate::sqlite;
 
 /// An empty database of SQLite, in memory.
 pub(crate) fn sqlite_database() -> Connection {
@@ -17,6 +18,5 @@ pub(crate) fn sqlite_database() -> Connection {
 pub(crate) fn each_engine(test: impl Fn(&dyn Sql)) {
     test(&sqlite_database());
     let server = PgServer::default();
-    let (_net, session) = postgres::session_for_tests(&server.url());
-    test(session.as_ref());
+    test(LoneSession::open(&server.url(), None).unwrap().sql());
 }

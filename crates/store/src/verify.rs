@@ -44,6 +44,14 @@ pub struct Verified {
     pub damage: Vec<Damage>,
 }
 
+/// What rows that name others that do not exist are, and the query that finds their IDs.
+pub(crate) const LOOSE: [(&str, &str); 4] = [
+    ("the message has no content", "SELECT id FROM message WHERE content_id NOT IN (SELECT id FROM content)"),
+    ("the message has no recipient", "SELECT id FROM message m WHERE NOT EXISTS (SELECT 1 FROM recipient r WHERE r.message_id = m.id)"),
+    ("no message has this content", "SELECT id FROM content c WHERE NOT EXISTS (SELECT 1 FROM message m WHERE m.content_id = c.id)"),
+    ("a recipient has no message", "SELECT DISTINCT message_id FROM recipient WHERE message_id NOT IN (SELECT id FROM message)"),
+];
+
 /// One thing that is damaged or missing.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Damage {
@@ -210,18 +218,6 @@ impl QueueReader {
 
     /// Rows that name others that do not exist.
     fn loose_rows(&self) -> Result<Vec<Damage>, StoreError> {
-        const LOOSE: [(&str, &str); 4] = [
-            ("the message has no content", "SELECT id FROM message WHERE content_id NOT IN (SELECT id FROM content)"),
-            (
-                "the message has no recipient",
-                "SELECT id FROM message m WHERE NOT EXISTS (SELECT 1 FROM recipient r WHERE r.message_id = m.id)",
-            ),
-            (
-                "no message has this content",
-                "SELECT id FROM content c WHERE NOT EXISTS (SELECT 1 FROM message m WHERE m.content_id = c.id)",
-            ),
-            ("a recipient has no message", "SELECT DISTINCT message_id FROM recipient WHERE message_id NOT IN (SELECT id FROM message)"),
-        ];
         let mut loose = Vec::new();
         for (what, sql) in LOOSE {
             let mut query = self.db.prepare(sql)?;

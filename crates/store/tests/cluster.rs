@@ -258,6 +258,8 @@ async fn nodes_have_names_numbers_and_states() {
     until("b has left", Duration::from_secs(5), async || !a.nodes().await.unwrap()[1].is_alive).await;
     a.remove_node("b").await.unwrap();
     assert_eq!(a.nodes().await.unwrap().len(), 1);
+    assert_eq!(a.shared_offer("srs", vec![7], 6).await.unwrap(), [7]);
+    assert_eq!(a.shared_offer("srs", vec![8], 6).await.unwrap(), [7], "the first one counts");
     a.shared_put("srs", vec![1, 2], 7).await.unwrap();
     assert_eq!((a.shared_get("srs").await.unwrap(), a.shared_get("no").await.unwrap()), (Some(vec![1, 2]), None));
 }
@@ -353,4 +355,41 @@ async fn a_text_with_nul_is_stored_and_does_not_stop_others() {
     let deferred = Disposition::Deferred { next_attempt_ms: 5, status: EnhancedCode(4, 0, 0), reason: "bad \0 reply".into(), counts: true };
     a.settle(Settlement { recipients: vec![(key(1, 0), deferred)], lease, ..Settlement::default() }, 0).await.unwrap();
     assert_eq!(nodes.server.sql("SELECT reason FROM recipient"), "bad \u{fffd} reply");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_under_load_shares_transactions_and_its_log_is_bounded() {
+    const SESSIONS: i64 = 100;
+    const EACH: i64 = 30;
+    const CONTENT_BYTES: usize = 10 * 1024;
+    let mut nodes = Nodes { server: PgServer::start("fsync = on\n"), homes: Vec::new() };
+    let a = nodes.start("a").await;
+    let content: Vec<u8> = (0..CONTENT_BYTES).map(|n| b'a' + u8::try_from(n * n % 26).unwrap()).collect();
+    let at = |server: &PgServer| server.sql("SELECT pg_current_wal_insert_lsn() - '0/0'").parse::<u64>().unwrap();
+    let (before, batches, begin) = (at(&nodes.server), a.batches().committed, Instant::now());
+    let sessions: Vec<_> = (0..SESSIONS)
+        .map(|session| {
+            let (a, content) = (a.clone(), Bytes::from(content.clone()));
+            tokio::spawn(async move {
+                for n in 0..EACH {
+                    let id = 1 + session * EACH + n;
+                    let new = NewMessage { content: Content::memory(QueueId(id), content.clone()), ..message(id, &["me@x.test"], true) };
+                    let lease = a.commit(vec![new], i64::MAX / 2).await.unwrap().lease();
+                    a.settle_beside(Settlement { lease, ..done(&[key(id, 0)]) }, 0).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for session in sessions {
+        session.await.unwrap();
+    }
+    let messages = u64::try_from(SESSIONS * EACH).unwrap();
+    let (transactions, log) = (a.batches().committed - batches, (at(&nodes.server) - before) / messages);
+    eprintln!("{:?}: {messages} messages in {transactions} transactions, {log} octets of log each", begin.elapsed());
+    assert_eq!(
+        nodes.server.sql("SELECT (SELECT count(*) FROM recipient) + (SELECT count(*) FROM message) + (SELECT count(*) FROM content)"),
+        "0"
+    );
+    assert!(messages >= 20 * transactions, "{messages} messages in {transactions} transactions");
+    assert!(log <= 3 * CONTENT_BYTES as u64, "{log} octets of log for a message of {CONTENT_BYTES}");
 }

@@ -25,7 +25,7 @@ use tokio::runtime::{Builder, Runtime};
 use waypost::config;
 
 use cli::{Cli, Command, SelftestCommand};
-use commands::{backup, demo, dns, doctor, route, selftest, send_as, sendmail, setup};
+use commands::{backup, demo, dns, doctor, route, selftest, send_as, sendmail, setup, store};
 use output::Output;
 
 /// Faster than the allocator of the C library for many small allocations on several threads, and returns memory.
@@ -77,6 +77,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Setup(args) => small_runtime()?.block_on(setup::run(&cli.config, args, out)),
         Command::Selftest(SelftestCommand::Sandbox) => selftest::sandbox(&cli.config, out),
         Command::Restore(args) => backup::restore(&cli.config, &args, out),
+        Command::Store(command) => small_runtime()?.block_on(store::run(command, out)),
         Command::Serve => serve::run(&cli.config).map(|()| ExitCode::SUCCESS),
         Command::SendAs(args) => small_runtime()?.block_on(send_as::run(&cli.config, args, out)),
         Command::Doctor(args) => small_runtime()?.block_on(doctor::run(&cli.config, args, out)),

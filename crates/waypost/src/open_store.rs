@@ -13,15 +13,7 @@ use crate::config::Config;
 /// The store's error, with what the operator can do about it by [`explained`].
 pub async fn open_store(config: &Config) -> Result<Store, StoreError> {
     let (data, options) = (&config.file.data_dir, &config.file.store);
-    let Some(url) = &options.url else { return Store::open(data) };
-    let password = match &options.password_file {
-        Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| StoreError::Settings(format!("store.password_file {} cannot be read: {error}", path.display())))?;
-            Some(text.trim_end_matches(['\r', '\n']).to_owned())
-        }
-        None => None,
-    };
+    let Some((url, password)) = address(config)? else { return Store::open(data) };
     if data.join("waypost.db").exists() {
         tracing::warn!(
             data = %data.display(),
@@ -30,7 +22,20 @@ pub async fn open_store(config: &Config) -> Result<Store, StoreError> {
     }
     let node = options.node.clone().unwrap_or_else(|| config.settings.hostname.to_string());
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    Store::open_postgres(data, PostgresSettings { url: url.clone(), password, node, accept_loss: options.accept_loss, version }).await
+    Store::open_postgres(data, PostgresSettings { url, password, node, accept_loss: options.accept_loss, version }).await
+}
+
+/// Returns the address and the password of a PostgreSQL, if one is configured.
+///
+/// # Errors
+/// The file with the password cannot be read.
+pub fn address(config: &Config) -> Result<Option<(String, Option<String>)>, StoreError> {
+    let options = &config.file.store;
+    let Some(url) = options.url.clone() else { return Ok(None) };
+    let Some(path) = &options.password_file else { return Ok(Some((url, None))) };
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| StoreError::Settings(format!("store.password_file {} cannot be read: {error}", path.display())))?;
+    Ok(Some((url, Some(text.trim_end_matches(['\r', '\n']).to_owned()))))
 }
 
 /// An error of [`open_store`] for the operator.

@@ -26,6 +26,9 @@ const CERTIFICATES: &str = "certificate/";
 const CHALLENGES: &str = "challenges/";
 const HOSTNAMES: &str = "hostname/";
 
+/// The digest of the key that seals passwords, of the first node.
+const PASSWORD_KEY: &str = "digest/passwords.key";
+
 /// The clocks of two nodes may differ by this much without a change being overlooked.
 const CLOCKS_DIFFER_MS: i64 = 3_600_000;
 
@@ -40,6 +43,7 @@ pub struct SharedFiles {
     challenges: Challenges,
     /// The secrets within the data directory.
     secrets: Vec<SecretFile>,
+    password_key: PathBuf,
     seen: Mutex<SeenValues>,
 }
 
@@ -81,13 +85,11 @@ impl SharedFiles {
     pub fn new(config: &Config, store: &Store, challenges: Challenges) -> Option<Self> {
         let node = store.node_name()?.to_owned();
         let data = config.file.data_dir.clone();
-        let all = [
-            (config.file.srs_secrets(), SecretFile { name: "srs.secrets", make: config::secrets::make }),
-            (config.file.password_key(), SecretFile { name: "passwords.key", make: |path| config::secrets::password_key(path).map(drop) }),
-        ];
+        let all = [(config.file.srs_secrets(), SecretFile { name: "srs.secrets", make: config::secrets::make })];
         let secrets = all.into_iter().filter(|(path, file)| *path == data.join(file.name)).map(|(_, file)| file).collect();
         let (hostname, directories) = (config.settings.hostname.clone(), config.certificate_directories());
-        Some(Self { store: store.clone(), node, hostname, data, directories, challenges, secrets, seen: Mutex::default() })
+        let password_key = config.file.password_key();
+        Some(Self { store: store.clone(), node, hostname, data, directories, challenges, secrets, password_key, seen: Mutex::default() })
     }
 
     /// Takes the secrets from the database, or stores those of this node there.
@@ -111,6 +113,22 @@ impl SharedFiles {
         Ok(())
     }
 
+    /// Warns if the key that seals passwords is not that of the other nodes. It is not shared: a copy of the database must not be enough to read them.
+    async fn compare_password_key(&self) -> Result<()> {
+        config::secrets::password_key(&self.password_key)?;
+        let path = self.password_key.display();
+        let own = sha256(&[&fs::read(&self.password_key).with_context(|| format!("cannot read {path}"))?]).to_vec();
+        let first = self.store.shared_offer(PASSWORD_KEY, own.clone(), Clock::system().now_ms()).await?;
+        if first != own {
+            tracing::warn!(
+                file = %path,
+                "the key that seals passwords is not that of the other nodes: logins by CRAM-MD5, DIGEST-MD5 and NTLM, and codes of a second step, fail at \
+                 one of them; copy the file from the first node, and restart"
+            );
+        }
+        Ok(())
+    }
+
     /// At the start: takes everything from the database, after storing there what only this node has.
     ///
     /// # Errors
@@ -118,6 +136,7 @@ impl SharedFiles {
     pub async fn adopt(&self) -> Result<()> {
         let now_ms = Clock::system().now_ms();
         self.adopt_secrets().await?;
+        self.compare_password_key().await?;
         // Of an order that the end of the last process interrupted.
         self.store.shared_remove(&self.own(CHALLENGES)).await?;
         self.store.shared_put(&self.own(HOSTNAMES), self.hostname.to_string().into(), now_ms).await?;

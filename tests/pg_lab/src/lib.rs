@@ -5,9 +5,14 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test that cannot start its server fails")]
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::Shutdown;
 use std::os::unix::fs::{DirBuilderExt, chown};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -122,6 +127,43 @@ impl PgServer {
         server
     }
 
+    /// A standby of this server, whose commits wait for it from now on.
+    #[allow(clippy::disallowed_methods)] // the time of a start is not the time of the mail flow
+    pub fn synchronous_standby(&self) -> Self {
+        let home = tempfile::Builder::new().prefix("waypost-pg-").tempdir().unwrap();
+        fs::set_permissions(home.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        give(home.path());
+        let socket = self.home.path().join("socket");
+        let copied = as_user(&programs().join("pg_basebackup"))
+            .arg("-h")
+            .arg(&socket)
+            .args(["-U", ROLE, "-c", "fast", "-X", "stream", "--no-sync", "-D"])
+            .arg(home.path().join("data"))
+            .output()
+            .unwrap();
+        assert!(copied.status.success(), "pg_basebackup: {}", String::from_utf8_lossy(&copied.stderr));
+        fs::write(home.path().join("data/standby.signal"), "").unwrap();
+        give(&home.path().join("data/standby.signal"));
+        let from = format!("primary_conninfo = 'host={} user={ROLE} application_name=standby'\n", socket.display());
+        let mut standby = Self { home, child: None, settings: format!("{}{from}", self.settings) };
+        fs::DirBuilder::new().mode(0o777).create(standby.home.path().join("socket")).unwrap();
+        give(&standby.home.path().join("socket"));
+        standby.resume();
+        self.sql("ALTER SYSTEM SET synchronous_standby_names = '*'");
+        self.sql("SELECT pg_reload_conf()");
+        let end = Instant::now() + START_MAX;
+        while self.sql("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'") != "1" {
+            assert!(Instant::now() < end, "the standby does not follow: {}", fs::read_to_string(standby.log()).unwrap_or_default());
+            thread::sleep(Duration::from_millis(50));
+        }
+        standby
+    }
+
+    /// Makes a standby the server that takes writes.
+    pub fn promote(&self) {
+        assert_eq!(self.sql_in("postgres", "SELECT pg_promote(true, 60)"), "t");
+    }
+
     /// Starts it again, with the same data.
     #[allow(clippy::disallowed_methods)] // the time of a start is not the time of the mail flow
     pub fn resume(&mut self) {
@@ -162,10 +204,29 @@ impl PgServer {
         self.url_of(ROLE, DATABASE)
     }
 
+    /// The address of its database and that of another server, of which one takes writes.
+    pub fn url_with(&self, other: &Self) -> String {
+        format!("postgres://{ROLE}@{},{}/{DATABASE}", self.host(), other.host())
+    }
+
+    /// Its socket, as a host in an address.
+    fn host(&self) -> String {
+        escaped(&self.home.path().join("socket"))
+    }
+
+    /// The address of its database over a cable.
+    pub fn url_over(&self, cable: &Cable) -> String {
+        format!("postgres://{ROLE}@{}/{DATABASE}", escaped(cable.home.path()))
+    }
+
+    /// The file of its socket.
+    pub fn socket(&self) -> PathBuf {
+        self.home.path().join("socket/.s.PGSQL.5432")
+    }
+
     /// The address for another role and database.
     pub fn url_of(&self, role: &str, database: &str) -> String {
-        let socket = self.home.path().join("socket").display().to_string().replace('/', "%2F");
-        format!("postgres://{role}@{socket}/{database}")
+        format!("postgres://{role}@{}/{database}", self.host())
     }
 
     fn psql(&self, database: &str) -> Command {
@@ -228,6 +289,57 @@ impl PgServer {
             let _ = kill(Pid::from_raw(id), signal);
         }
     }
+}
+
+/// A directory as a host in an address.
+fn escaped(directory: &Path) -> String {
+    directory.display().to_string().replace('/', "%2F")
+}
+
+/// A cable between a client and a server, which can be cut: then nothing arrives, and nobody is told.
+#[derive(Debug)]
+pub struct Cable {
+    home: TempDir,
+    is_cut: Arc<AtomicBool>,
+}
+
+impl Cable {
+    /// Lays a cable to a server.
+    pub fn to(server: &PgServer) -> Self {
+        let home = tempfile::Builder::new().prefix("waypost-cable-").tempdir().unwrap();
+        let (is_cut, to) = (Arc::new(AtomicBool::new(false)), server.socket());
+        let listener = UnixListener::bind(home.path().join(".s.PGSQL.5432")).unwrap();
+        let cut = is_cut.clone();
+        thread::spawn(move || {
+            for client in listener.incoming() {
+                let (Ok(client), Ok(server)) = (client, UnixStream::connect(&to)) else { continue };
+                for (from, into) in [(&client, &server), (&server, &client)] {
+                    let (from, into, cut) = (from.try_clone().unwrap(), into.try_clone().unwrap(), cut.clone());
+                    thread::spawn(move || carry(&from, &into, &cut));
+                }
+            }
+        });
+        Self { home, is_cut }
+    }
+
+    /// Cuts or mends it.
+    pub fn cut(&self, is_cut: bool) {
+        self.is_cut.store(is_cut, Ordering::SeqCst);
+    }
+}
+
+/// Carries octets one way, while the cable is whole.
+fn carry(mut from: &UnixStream, mut into: &UnixStream, is_cut: &AtomicBool) {
+    let mut octets = vec![0; 65_536];
+    while let Ok(count @ 1..) = from.read(&mut octets) {
+        while is_cut.load(Ordering::SeqCst) {
+            thread::sleep(Duration::from_millis(10));
+        }
+        if into.write_all(octets.get(..count).unwrap_or_default()).is_err() {
+            break;
+        }
+    }
+    let _ = into.shutdown(Shutdown::Both);
 }
 
 impl Drop for PgServer {

@@ -7,16 +7,19 @@ use std::net::IpAddr;
 
 use events::{Event, EventKind, Fact};
 use mail::evidence::{ArcResult, ChainResult, DmarcResult, Evidence};
-use mail::{AddressList, Fields, QueueId, Reply, one_line_at_most};
+use mail::{AddressList, Fields, QueueId, Reply, header_len, one_line_at_most};
+use msgauth::is_chain_field;
 use store::NewMessage;
 
 use crate::accept::message_auth::{Authenticated, Proof};
+use crate::accept::prepare::Prepared;
 use crate::accept::received::Received;
 use crate::accept::responsibility::Responsibility;
 use crate::context::Shared;
 use crate::queue::not_taken::{NotTaken, reply_to_store_error};
 use crate::settings::{ListenerKind, Settings};
 use crate::support::headline::Headline;
+use crate::support::vouched::vouched;
 
 /// Maximum recipients named in a log line.
 const NAMED_MAX: usize = 5;
@@ -133,6 +136,13 @@ impl Findings {
             let ids: Vec<String> = copies.iter().take(RECORDED_MAX).map(|copy| copy.message.id.to_string()).collect();
             self.facts.push((Fact::Copies, ids.join(" ")));
         }
+    }
+
+    /// Notes what we signed on top of them.
+    pub fn signed(&mut self, prepared: &Prepared<'_>) {
+        let came = prepared.whole.bytes.get(header_len(&prepared.whole.bytes)..).filter(|_| prepared.is_ours).unwrap_or_default();
+        let of_others: Vec<&[u8]> = Fields::new(came).filter(is_chain_field).map(|field| field.raw).collect();
+        self.facts.extend(vouched(prepared.messages.iter().map(|new| new.message.prefix.as_ref()), &of_others));
     }
 }
 

@@ -183,6 +183,7 @@ impl Pipeline {
         progress.found.leaving(&prepared.messages);
         let signed = sign_and_recheck(&self.signing, snapshot, author.as_ref(), recheck.as_ref(), prepared).await;
         let prepared = signed.map_err(|broken| broken.reported(&self.shared))?;
+        progress.found.signed(&prepared);
         self.pass_on(origin, settings, prepared, counted).await
     }
 

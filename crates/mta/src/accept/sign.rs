@@ -26,7 +26,7 @@ const NAME_MAX_CHARS: usize = 255;
 /// The means to verify the signatures of others again.
 pub(crate) struct Recheck<'a> {
     pub authenticator: &'a Authenticator,
-    pub keys: DkimKeys,
+    pub keys: Arc<DkimKeys>,
     /// The DKIM2 chain, if it verified.
     pub chain: Option<VerifiedChain>,
 }
@@ -66,16 +66,14 @@ pub(crate) async fn recheck<'a>(authenticator: &'a Authenticator, authenticated:
     if !has_chain && !evidence.dkim.iter().any(|check| check.result == DkimResult::Pass) {
         return None;
     }
-    let chain = if has_chain { Some(verified_chain(authenticator, authenticated).await) } else { None };
-    Some(Recheck { authenticator, keys: authenticator.dkim_keys(&authenticated.header).await, chain })
-}
-
-async fn verified_chain(authenticator: &Authenticator, Authenticated { received, header, .. }: &Authenticated) -> VerifiedChain {
-    VerifiedChain {
+    let Authenticated { received, header, .. } = authenticated;
+    let keys = Arc::new(authenticator.signers_keys(header).await);
+    let chain = has_chain.then(|| VerifiedChain {
         authenticator: authenticator.clone(),
-        keys: Arc::new(authenticator.chain_keys(header).await),
+        keys: keys.clone(),
         envelope: OwnedEnvelope { from: received.reverse_path.to_bare(), to: received.forward_paths() },
-    }
+    });
+    Some(Recheck { authenticator, keys, chain })
 }
 
 /// Returns the From field's domain; for submitted mail, `judge` has checked that it is the account's.

@@ -12,6 +12,7 @@ use store::{ClaimedRecipient, Message, NewRecipient};
 use crate::context::Shared;
 use crate::deliver::job::{AttemptMade, Job};
 use crate::deliver::transaction::Delivered;
+use crate::support::vouched::vouched;
 
 /// Maximum characters of a host's reply in an event.
 const REPLY_MAX_CHARS: usize = 1000;
@@ -160,7 +161,8 @@ pub(crate) fn not_taken(shared: &Shared, tried: Tried<'_>, trouble: &Trouble) {
 pub(crate) fn rewritten(shared: &Shared, tried: Tried<'_>, new: &Message) {
     shared.events.record_with(|| {
         let event = tried.event(shared, EventKind::Rewritten);
-        Event { queue_id: Some(new.id), ..event }.fact(Fact::About, tried.message.id)
+        let event = Event { queue_id: Some(new.id), ..event }.fact(Fact::About, tried.message.id);
+        vouched([new.prefix.as_ref()], &[]).into_iter().fold(event, |event, (fact, value)| event.fact(fact, value))
     });
 }
 

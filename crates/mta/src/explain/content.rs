@@ -192,7 +192,10 @@ mod tests {
     #[test]
     fn mail_without_a_signature_says_so() {
         let lines = evidence(&Proof::Evidence(Box::default()));
-        assert_eq!(lines, ["DKIM: no signature", "DMARC: the From field has no policy"]);
+        assert_eq!(
+            lines,
+            ["DKIM: no signature", "DMARC: the From field names no valid address, so there is no domain whose policy could be asked for"]
+        );
         assert_eq!(filter_note(&Settings::plain(), false), None);
     }
 }

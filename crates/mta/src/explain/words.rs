@@ -62,7 +62,7 @@ pub fn chain(check: &ChainCheck) -> Vec<String> {
         ChainResult::Pass => format!("DKIM2: the chain of {} hops verifies, up to this envelope", check.hops.len()),
         ChainResult::Fail => format!("DKIM2: the chain does not verify: {why}"),
         ChainResult::TempError => format!("DKIM2: the chain cannot be checked now: {why}"),
-        ChainResult::PermError => format!("DKIM2: the chain is invalid, or a key is: {why}"),
+        ChainResult::PermError => format!("DKIM2: the chain is invalid: {why}"),
     };
     let is_proven = check.result == ChainResult::Pass;
     let mut revision = 1;
@@ -97,7 +97,10 @@ pub fn signatures(evidence: &Evidence) -> Vec<String> {
 
 /// DMARC.
 pub fn dmarc(check: &DmarcCheck) -> String {
-    let domain = if check.domain.is_empty() { "the From field" } else { &check.domain };
+    let domain = &check.domain;
+    if domain.is_empty() {
+        return "DMARC: the From field names no valid address, so there is no domain whose policy could be asked for".into();
+    }
     let policy = policy(check.policy);
     let by = match (check.spf_aligned, check.dkim_aligned) {
         (true, true) => "by SPF and DKIM",
@@ -185,5 +188,6 @@ mod tests {
         assert_eq!(of(true, false), "DMARC of x.test (policy reject) passes by SPF");
         assert_eq!(of(true, true), "DMARC of x.test (policy reject) passes by SPF and DKIM");
         assert_eq!(dmarc(&DmarcCheck { domain: "x.test".into(), ..DmarcCheck::default() }), "DMARC: x.test has no policy");
+        assert!(dmarc(&DmarcCheck::default()).contains("no valid address"));
     }
 }

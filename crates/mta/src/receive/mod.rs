@@ -7,6 +7,7 @@ pub mod content_quota;
 pub mod inbound;
 pub mod known_networks;
 pub mod listen;
+mod no_sooner;
 pub mod own_checks;
 pub mod pressure;
 pub mod rcpt;

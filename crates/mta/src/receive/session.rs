@@ -25,6 +25,7 @@ use crate::receive::auth::exchange::{AuthAnswer, AuthExchange};
 use crate::receive::content_quota::{ArrivingContent, NotKept};
 use crate::receive::inbound::Inbound;
 use crate::receive::listen::SessionPlace;
+use crate::receive::no_sooner::no_sooner_than;
 use crate::receive::rcpt::{PriorRecipients, check_recipient};
 use crate::receive::sender::check_sender;
 use crate::receive::session_log::{self, Party};
@@ -363,14 +364,6 @@ impl SessionDriver {
     }
 }
 
-/// Waits for a decision and for the delay, which begin together: how long the decision took does not show.
-async fn no_sooner_than<T>(delay: Option<impl Future<Output = ()>>, decision: impl Future<Output = T>) -> T {
-    match delay {
-        None => decision.await,
-        Some(delay) => tokio::join!(decision, delay).0,
-    }
-}
-
 #[allow(clippy::disallowed_methods)] // a socket's deadline is the runtime's time, not the queue's
 fn now() -> Instant {
     Instant::now()
@@ -397,31 +390,4 @@ fn taken(responsibility: &Responsibility, id: QueueId) -> Reply {
         Responsibility::Dropped(_) => "automatic reply dropped, known here as",
     };
     Reply::new(250, (2, 0, 0), format!("{how} {id}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::pin::pin;
-
-    use tokio::sync::oneshot;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_quick_and_a_slow_decision_are_answered_when_the_delay_ends() {
-        for is_quick in [true, false] {
-            let ((decide, decided), (end, ended)) = (oneshot::channel(), oneshot::channel::<()>());
-            let delay = async { drop(ended.await) };
-            let mut answer = pin!(no_sooner_than(Some(delay), decided));
-            let mut is_answered =
-                async || std::future::poll_fn(|context| std::task::Poll::Ready(answer.as_mut().poll(context).is_ready())).await;
-            let [first, second] = if is_quick { [decide, end] } else { [end, decide] };
-            first.send(()).unwrap();
-            assert!(!is_answered().await, "both are needed");
-            second.send(()).unwrap();
-            assert!(is_answered().await);
-        }
-        let no_delay: Option<std::future::Ready<()>> = None;
-        assert_eq!(no_sooner_than(no_delay, std::future::ready(7)).await, 7);
-    }
 }

@@ -18,5 +18,6 @@ pub mod state_file;
 pub mod stream;
 pub mod usage_log;
 pub mod virtual_source;
+pub mod vouched;
 pub mod wake;
 pub mod write_behind;

@@ -105,6 +105,9 @@ pub(crate) trait Sql {
     /// The name of the function that finds the second text in the first one, and returns 0 if it is not there.
     fn position(&self) -> &'static str;
 
+    /// Has the numbers of new rows go on after those that were copied.
+    fn continue_numbers(&self) -> Result<(), StoreError>;
+
     /// Whether the times of the queue are those of this machine's clock alone.
     fn has_own_clock(&self) -> bool;
 }

@@ -20,21 +20,37 @@ mod tls;
 mod watch;
 mod writer;
 
+use crate::error::StoreError;
 pub(crate) use open::Cluster;
+
 pub use open::PostgresSettings;
 pub use server::root_certificates;
 
-/// A connection to an empty database, for tests of the tables.
-#[cfg(test)]
-pub(crate) fn session_for_tests(url: &str) -> (Box<dyn std::any::Any>, Box<dyn crate::engine::Sql>) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let handle = runtime.handle().clone();
-    let server = server::Server::parse(url, None, true).unwrap();
-    let opened = handle.block_on(async {
-        let mut opened = server.connect("test").await.unwrap();
-        schema::migrate(&mut opened.client).await.unwrap();
-        opened
-    });
-    let stay = std::sync::Arc::new(stay::Stay::new("test"));
-    (Box::new(writer::Net(Some(runtime))), Box::new(session::Session::new(opened, handle, stay)))
+/// A connection that belongs to no node, for copies.
+pub(crate) struct LoneSession {
+    session: session::Session,
+    /// Ends after the connection.
+    _net: writer::Net,
+}
+
+impl LoneSession {
+    /// Opens it, and brings the schema up to date. Blocks.
+    pub fn open(url: &str, password: Option<&str>) -> Result<Self, StoreError> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("store-net").enable_all().build()?;
+        let handle = runtime.handle().clone();
+        let net = writer::Net(Some(runtime));
+        // Nothing is acknowledged to a client: what a crash undoes is copied again.
+        let server = server::Server::parse(url, password, true)?;
+        let opened = handle.block_on(async {
+            let mut opened = server.connect("waypost copy").await?;
+            schema::migrate(&mut opened.client).await?;
+            Ok::<_, StoreError>(opened)
+        })?;
+        let stay = std::sync::Arc::new(stay::Stay::new("copy"));
+        Ok(Self { session: session::Session::new(opened, handle, stay), _net: net })
+    }
+
+    pub fn sql(&self) -> &dyn crate::engine::Sql {
+        &self.session
+    }
 }

@@ -22,7 +22,7 @@ use crate::engine::Value;
 use crate::error::StoreError;
 
 /// Maximum time for an answer. A commit may be slow; a server that says nothing for so long is gone.
-const ANSWER_MAX: Duration = Duration::from_secs(60);
+const ANSWER_MAX: Duration = Duration::from_secs(25);
 
 /// Statements that travel together at most: their answers wait in memory.
 const TOGETHER_MAX: usize = 30;

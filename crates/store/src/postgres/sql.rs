@@ -93,6 +93,16 @@ impl Sql for Session {
         "strpos"
     }
 
+    fn continue_numbers(&self) -> Result<(), StoreError> {
+        for table in ["failed", "received_report"] {
+            let sql = format!(
+                "SELECT CAST(setval(pg_get_serial_sequence('{table}', 'n'), max(n)) AS bigint) FROM {table} HAVING max(n) IS NOT NULL"
+            );
+            self.ask(&sql, &[])?;
+        }
+        Ok(())
+    }
+
     fn has_own_clock(&self) -> bool {
         false
     }

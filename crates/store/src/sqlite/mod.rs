@@ -22,7 +22,12 @@ pub(crate) const DATABASE: &str = "waypost.db";
 
 /// Opens the writing connection, and migrates the schema.
 pub(crate) fn open_writer(data: &Path) -> Result<Connection, StoreError> {
-    let db = Connection::open(data.join(DATABASE))?;
+    open_writer_of(&data.join(DATABASE))
+}
+
+/// Opens the writing connection of a file, and migrates the schema.
+pub(crate) fn open_writer_of(path: &Path) -> Result<Connection, StoreError> {
+    let db = Connection::open(path)?;
     db.pragma_update(None, "page_size", 8192)?;
     db.pragma_update(None, "journal_mode", "WAL")?;
     db.pragma_update(None, "synchronous", "FULL")?;

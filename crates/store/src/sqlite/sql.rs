@@ -126,6 +126,11 @@ impl Sql for Connection {
         "instr"
     }
 
+    /// SQLite takes the highest number in the table.
+    fn continue_numbers(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     fn has_own_clock(&self) -> bool {
         true
     }

@@ -12,7 +12,7 @@ pub const WIDTH: usize = 80;
 const GROUPS: [(&str, &[&str]); 5] = [
     (
         "Start and monitor",
-        &["setup", "serve", "doctor", "status", "top", "web", "notify", "node", "reload", "backup", "restore", "demo", "selftest"],
+        &["setup", "serve", "doctor", "status", "top", "web", "notify", "node", "reload", "backup", "restore", "store", "demo", "selftest"],
     ),
     ("Addresses and accounts", &["domain", "alias", "account", "sendas"]),
     ("Mail in transit", &["trace", "log", "explain", "queue", "held", "failed", "explain-reply", "explain-trust", "sendmail"]),

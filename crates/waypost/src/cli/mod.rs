@@ -30,6 +30,7 @@ mod selftest;
 mod send_as;
 mod sendmail;
 mod setup;
+mod store;
 mod token;
 mod top;
 mod web;
@@ -64,6 +65,7 @@ pub use selftest::SelftestCommand;
 pub use send_as::SendAsArgs;
 pub use sendmail::SendmailArgs;
 pub use setup::SetupArgs;
+pub use store::{StoreCommand, StoreCopyArgs};
 pub use token::{TokenAddArgs, TokenCommand};
 pub use top::TopArgs;
 pub use web::{WebArgs, WebCommand};
@@ -120,6 +122,9 @@ pub enum Command {
     Failed(FailedArgs),
     Backup(BackupArgs),
     Restore(RestoreArgs),
+    /// Copy the queue, accounts and aliases to another database.
+    #[command(subcommand)]
+    Store(StoreCommand),
     Trace(TraceArgs),
     Log(LogArgs),
     Reports(ReportsArgs),

@@ -27,6 +27,9 @@ pub(super) async fn run(api: &mut Transport, args: ExplainArgs, out: Output) -> 
     Ok(if explanation.decision == "refused" { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
+/// What to do about a file without a message.
+pub(super) const SAVE_WHOLE: &str = "save the message with its header section, for example by \"Download original\" in Gmail";
+
 /// Reads a message.
 pub(super) fn read(file: &Path) -> Result<Vec<u8>> {
     let name = file.display();
@@ -40,7 +43,7 @@ pub(super) fn read(file: &Path) -> Result<Vec<u8>> {
         bail!("{name} is larger than {}, and no server takes such a message", size(FILE_MAX_BYTES));
     }
     if content.is_empty() {
-        bail!("{name} is empty\n  hint: save the message with its header section, for example by \"Download original\" in Gmail");
+        bail!("{name} is empty\n  hint: {SAVE_WHOLE}");
     }
     Ok(content)
 }

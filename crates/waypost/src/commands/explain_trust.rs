@@ -6,14 +6,14 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use mail::evidence::{ChainHop, ChainResult, DmarcResult, Evidence, HopSent};
-use mail::{Fields, one_line, one_line_at_most};
+use mail::{Fields, Mailbox, one_line, one_line_at_most};
 use msgauth::{Input, chain_hops};
 use mta::{with_crlf, words};
 use serde::Serialize;
 
-use super::explain::read;
+use super::explain::{SAVE_WHOLE, read};
 use crate::cli::ExplainTrustArgs;
 use crate::config;
 use crate::output::{BOLD, DIM, Output, styled};
@@ -67,8 +67,9 @@ struct ExplainedHop {
 /// Explains one message.
 pub async fn explain_trust(config: &Path, args: ExplainTrustArgs, out: Output) -> Result<ExitCode> {
     let mut assumptions = Vec::new();
-    let message = with_crlf(&read(&args.file)?.into(), &mut assumptions);
-    let resolver = resolver(config)?;
+    let message = with_crlf(&without_mbox_line(read(&args.file)?, &mut assumptions).into(), &mut assumptions);
+    check_given(&args, &message)?;
+    let resolver = resolver(config, &mut assumptions)?;
     let envelope = envelope(&args, &message, &mut assumptions);
     let client = envelope.client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     let sender = Some(envelope.from.as_str()).filter(|from| !from.is_empty());
@@ -89,17 +90,49 @@ pub async fn explain_trust(config: &Path, args: ExplainTrustArgs, out: Output) -
     Ok(if is_bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
+/// The message without the line before it in mbox files, `From her@example.net Sun Nov 29 01:02:03 2026`.
+fn without_mbox_line(mut message: Vec<u8>, assumptions: &mut Vec<String>) -> Vec<u8> {
+    if let Some(end) = message.iter().position(|b| *b == b'\n').filter(|_| message.starts_with(b"From ")) {
+        assumptions.push("its first line is that of an mbox file, and no part of it".into());
+        message.drain(..=end);
+    }
+    message
+}
+
+/// Checks that the file has a message, and that the given addresses are addresses.
+fn check_given(args: &ExplainTrustArgs, message: &[u8]) -> Result<()> {
+    if Fields::new(message).next().is_none() {
+        let name = args.file.display();
+        bail!("{name} is not a message: its first line is not a header field\n  hint: {SAVE_WHOLE}");
+    }
+    let from = args.from.as_deref().map(without_brackets).filter(|from| !from.is_empty()).map(|from| ("--from", from));
+    for (option, address) in from.into_iter().chain(args.to.iter().map(|to| ("--to", without_brackets(to)))) {
+        if let Err(error) = Mailbox::parse(address) {
+            let shown = one_line_at_most(address, HOP_MAX_CHARS);
+            bail!("{option} {shown:?}: {error}\n  hint: write an address as in her@example.net; --from \"<>\" is a null sender");
+        }
+    }
+    Ok(())
+}
+
 /// The resolver of the configuration; without one, that of the system.
-fn resolver(path: &Path) -> Result<net::Resolver> {
+fn resolver(path: &Path, assumptions: &mut Vec<String>) -> Result<net::Resolver> {
     match config::load(path) {
         Ok(config) => crate::serve::resolver(&config),
-        Err(_) => Ok(net::Resolver::new(&[], net::Validate::Off, None)?),
+        Err(error) => {
+            assumptions.push(format!("DNS is asked through the resolver of this machine: {}", one_line(&error.to_string())));
+            Ok(net::Resolver::new(&[], net::Validate::Off, None)?)
+        }
     }
+}
+
+fn without_brackets(address: &str) -> &str {
+    address.trim().trim_start_matches('<').trim_end_matches('>')
 }
 
 /// The envelope: as given, or as the message says.
 fn envelope(args: &ExplainTrustArgs, message: &[u8], assumptions: &mut Vec<String>) -> ExplainedEnvelope {
-    let bare = |text: &str| one_line(text.trim().trim_start_matches('<').trim_end_matches('>'));
+    let bare = |text: &str| one_line(without_brackets(text));
     let newest = chain_hops(message).into_iter().max_by_key(|hop| hop.number);
     let sent = newest.and_then(|hop| match hop.sent {
         HopSent::Envelope { from, to } => Some((from, to)),
@@ -107,11 +140,11 @@ fn envelope(args: &ExplainTrustArgs, message: &[u8], assumptions: &mut Vec<Strin
     });
     let from = args.from.as_deref().map(bare).unwrap_or_else(|| {
         let (what, from) = match (Fields::find_first(message, "Return-Path"), &sent) {
-            (Some(field), _) => ("Return-Path", bare(&field.unfolded())),
-            (None, Some((from, _))) => ("mf= of the newest DKIM2 signature", bare(from)),
-            (None, None) => ("nothing: it is taken for null", String::new()),
+            (Some(field), _) => ("Return-Path says so", bare(&field.unfolded())),
+            (None, Some((from, _))) => ("mf= of the newest DKIM2 signature says so", bare(from)),
+            (None, None) => ("the message names none, and --from is not given", String::new()),
         };
-        assumptions.push(format!("the sender is <{from}>, from {what}"));
+        assumptions.push(format!("the sender is <{from}>: {what}"));
         from
     });
     let mut to: Vec<String> = args.to.iter().map(|to| bare(to)).collect();
@@ -160,7 +193,7 @@ fn hop(hop: ChainHop) -> ExplainedHop {
 
 fn shown(explained: &ExplainedTrust) -> String {
     let ExplainedEnvelope { from, to, .. } = &explained.envelope;
-    let to = if to.is_empty() { "no recipient".to_owned() } else { to.join(", ") };
+    let to = if to.is_empty() { "no recipient given".to_owned() } else { to.join(", ") };
     let mut lines = vec![styled(BOLD, one_line_at_most(&format!("<{from}> -> {to}"), HOP_MAX_CHARS))];
     lines.extend(explained.lines.iter().map(|line| format!("  {}", one_line_at_most(line, HOP_MAX_CHARS))));
     lines.extend(

@@ -30,6 +30,7 @@ pub mod send_as;
 pub mod sendmail;
 pub mod setup;
 mod status;
+pub mod store;
 mod token;
 mod top;
 mod verify;
@@ -104,6 +105,7 @@ pub async fn run_with_api(config: &Path, command: Command, out: Output) -> Resul
         | Command::SendAs(_)
         | Command::Sendmail(_)
         | Command::Status
+        | Command::Store(_)
         | Command::Top(_) => {}
     }
     Ok(ExitCode::SUCCESS)

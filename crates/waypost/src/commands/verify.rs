@@ -5,14 +5,20 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use store::{QueueReader, Verified};
+use store::{QueueReader, Verified, verify_postgres};
 
 use super::backup::settle;
 use crate::config::Config;
+use crate::open_store::address;
 use crate::output::{BAD, DIM, GOOD, Output, size, styled};
 use crate::transport::Transport;
 
 pub(super) async fn run(config: &Config, api: &mut Transport, out: Output) -> Result<ExitCode> {
+    if let Some((url, password)) = address(config)? {
+        let verified = verify_postgres(url, password).await?;
+        out.show(&verified, text)?;
+        return Ok(if verified.damage.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
     settle(api).await?;
     let reader = QueueReader::open(&config.file.data_dir)?;
     let examined = reader.examine()?;
@@ -24,7 +30,7 @@ pub(super) async fn run(config: &Config, api: &mut Transport, out: Output) -> Re
 
 fn text(verified: &Verified) -> String {
     let counts = format!(
-        "{} messages, {} recipients, {} contents in the database and {} in files, {} compared",
+        "{} messages, {} recipients, {} contents in the database and {} large ones, {} compared",
         verified.messages,
         verified.recipients,
         verified.contents_in_rows,

@@ -126,12 +126,12 @@ pub fn kills(campaigns: &Campaigns) -> Result<Vec<String>> {
     let mut dead: Vec<usize> = Vec::new();
     for _ in 0..campaigns.bounded(campaigns.options.kills, 12) {
         nodes.trial.await_load();
-        let victim = usize::try_from(nodes.trial.dice.roll(u64::from(NODES)))?;
-        if !dead.contains(&victim) {
-            nodes.node(victim).kill();
-            dead.push(victim);
-            nodes.blow();
-        }
+        let living: Vec<usize> = (0..usize::from(NODES)).filter(|index| !dead.contains(index)).collect();
+        let roll = usize::try_from(nodes.trial.dice.roll(living.len() as u64))?;
+        let victim = *living.get(roll).context("no node lives")?;
+        nodes.node(victim).kill();
+        dead.push(victim);
+        nodes.blow();
         // At most two are dead at a time, so that mail goes on.
         while dead.len() > usize::try_from(nodes.trial.dice.roll(3))?.min(usize::from(NODES) - 1) {
             let back = dead.remove(0);

@@ -26,8 +26,12 @@ fact-verified = certificate verified by
 fact-score = spam score
 fact-took = took { $span }
 fact-age = { $span } after arrival
+hop-first = Began a DKIM2 chain, signed by { $domain } ({ $algorithm }).
+hop-next = Continued the DKIM2 chain as hop { $n }, signed by { $domain } ({ $algorithm }).
+arc-set = Added ARC set { $n }, sealed by { $domain }.
 
 kind-connection-refused = A client was refused before its first command.
+kind-proxy-refused = A load balancer sent no valid PROXY header; its connection was closed.
 kind-tls-failed = A TLS handshake with a client failed.
 kind-sender-refused = The sender was refused.
 kind-recipient-refused = The recipient { $target } was refused.

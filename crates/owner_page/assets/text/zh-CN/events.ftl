@@ -26,8 +26,12 @@ fact-verified = 证书验证方式：
 fact-score = 垃圾邮件评分
 fact-took = 用时 { $span }
 fact-age = 到达后 { $span }
+hop-first = 开始了 DKIM2 链，由 { $domain } 签名（{ $algorithm }）。
+hop-next = 延续了 DKIM2 链，为第 { $n } 跳，由 { $domain } 签名（{ $algorithm }）。
+arc-set = 添加了第 { $n } 组 ARC，由 { $domain } 签章。
 
 kind-connection-refused = 客户端在第一条命令之前被拒绝。
+kind-proxy-refused = 负载均衡器没有发送有效的 PROXY 头，连接已被关闭。
 kind-tls-failed = 与客户端的 TLS 握手失败。
 kind-sender-refused = 发件人被拒绝。
 kind-recipient-refused = 收件人 { $target } 被拒绝。

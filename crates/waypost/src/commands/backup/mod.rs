@@ -63,17 +63,12 @@ pub async fn run(config: &Config, args: BackupArgs, out: Output) -> Result<ExitC
     let mut api = Transport::open(config).await?;
     settle(&mut api).await?;
     let made_ms = net::Clock::system().now_ms();
-    let reader = QueueReader::open(&config.file.data_dir)?;
     let database = PathBuf::from(format!("waypost-{made_ms}.db"));
-    let snapshot = reader.copy_to(&directory.join(&database)).context("cannot copy the database")?;
     let mut report = BackupReport { directory: directory.clone(), ..BackupReport::default() };
-    let gone = take_content(&snapshot, &config.file.data_dir, &directory, &mut report)?;
-    if !gone.is_empty() {
-        settle(&mut api).await?;
-    }
-    let (missing, delivered): (Vec<_>, Vec<_>) = gone.into_iter().partition(|content| reader.names(&content.name).unwrap_or(true));
-    report.delivered_meanwhile = snapshot.remove(&delivered)?;
-    report.missing = missing.into_iter().map(|content| content.name).collect();
+    let snapshot = match &config.file.store.url {
+        Some(_) => copy_postgres(config, &directory, &database, made_ms).await?,
+        None => copy_sqlite(config, &mut api, &database, &mut report).await?,
+    };
     let schema = snapshot.schema()?;
     [report.messages, report.recipients] = snapshot.totals()?;
     let content = snapshot.content_files(&directory.join(CONTENT))?;
@@ -100,6 +95,30 @@ pub async fn run(config: &Config, args: BackupArgs, out: Output) -> Result<ExitC
     report.removed = remove_old(&directory, &manifest)?;
     out.show(&report, text)?;
     Ok(if report.missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Copies the database and the content files of the data directory, beside a server that runs.
+async fn copy_sqlite(config: &Config, api: &mut Transport, database: &Path, report: &mut BackupReport) -> Result<Snapshot> {
+    let reader = QueueReader::open(&config.file.data_dir)?;
+    let directory = report.directory.clone();
+    let snapshot = reader.copy_to(&directory.join(database)).context("cannot copy the database")?;
+    let gone = take_content(&snapshot, &config.file.data_dir, &directory, report)?;
+    if !gone.is_empty() {
+        settle(api).await?;
+    }
+    let (missing, delivered): (Vec<_>, Vec<_>) = gone.into_iter().partition(|content| reader.names(&content.name).unwrap_or(true));
+    report.delivered_meanwhile = snapshot.remove(&delivered)?;
+    report.missing = missing.into_iter().map(|content| content.name).collect();
+    Ok(snapshot)
+}
+
+/// Copies what the nodes share into a database of SQLite, as it was at one moment: `waypost restore` makes one server of it, and `waypost store copy` a
+/// PostgreSQL again.
+async fn copy_postgres(config: &Config, directory: &Path, database: &Path, made_ms: i64) -> Result<Snapshot> {
+    let (url, password) = crate::open_store::address(config)?.context("store.url is not set")?;
+    let target = directory.join(database);
+    store::copy_for_backup(url, password, target.clone(), directory.join(CONTENT), made_ms).await.context("cannot copy the database")?;
+    Ok(Snapshot::open(&target)?)
 }
 
 /// Asks for the first message of the queue: the server answers from its database, so that everything accepted before is in it.
