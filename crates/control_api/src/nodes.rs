@@ -8,7 +8,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 
 use crate::actor::Actor;
-use crate::api::{Changed, NodeView, Page, PageQuery};
+use crate::api::{Changed, NodeState, NodeView, Page, PageQuery};
 use crate::control::{Control, NodeChange, NodeFault};
 use crate::error::ApiError;
 use crate::extract::Params;
@@ -30,14 +30,23 @@ pub(crate) async fn drain(
     Path(name): Path<String>,
 ) -> Result<Json<Changed>, ApiError> {
     let is_new = change(control.as_ref(), &name, NodeChange::Drain).await?;
-    let how = match control.nodes().await?.as_slice() {
-        [_] => "it goes on delivering, and answers new mail with 421 4.3.2, also after a restart",
-        _ => "within 5 seconds it answers new mail with 421 4.3.2 and leaves deliveries to the other nodes, also after a restart",
+    let nodes = control.nodes().await?;
+    // Over SQLite there is no claimed mail of nodes, and one node.
+    let (how, is_alone) = match nodes.as_slice() {
+        [NodeView { claimed: None, .. }] => ("it goes on delivering, and answers new mail with 421 4.3.2, also after a restart", false),
+        all => (
+            "within 5 seconds it answers new mail with 421 4.3.2 and leaves deliveries to the other nodes, also after a restart",
+            !all.iter().any(|node| node.state == NodeState::Active),
+        ),
     };
-    Ok(Json(match is_new {
+    let mut changed = match is_new {
         true => recorded(&recorder, &actor, format!("{name} is drained: {how}")),
         false => unchanged(format!("{name} was drained already")),
-    }))
+    };
+    if is_alone {
+        changed.warnings.push("no other node serves: mail is neither taken nor delivered until one is resumed or started".into());
+    }
+    Ok(Json(changed))
 }
 
 pub(crate) async fn resume(

@@ -265,6 +265,34 @@ async fn nodes_have_names_numbers_and_states() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_first_offer_of_a_shared_value_counts_and_each_change_is_news() {
+    let mut nodes = Nodes::new();
+    let (a, b) = (nodes.start("a").await, nodes.start("b").await);
+    let mut news = b.news();
+    let (first, second) = tokio::join!(a.shared_offer("file/x", vec![1], 10), b.shared_offer("file/x", vec![2], 20));
+    let kept = first.unwrap();
+    assert_eq!(second.unwrap(), kept, "both have the same");
+    a.shared_put("file_y", vec![3], 30).await.unwrap();
+    a.shared_put("file/z", vec![4], 40).await.unwrap();
+    let names = async |since_ms| b.shared_list("file/", since_ms).await.unwrap().into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    assert_eq!((names(0).await, names(40).await), (vec!["file/x".to_owned(), "file/z".to_owned()], vec!["file/z".to_owned()]));
+    tokio::time::timeout(Duration::from_secs(1), news.wait_for(|news| news.shared >= 3)).await.unwrap().unwrap();
+    a.shared_remove("file/z").await.unwrap();
+    assert_eq!(names(40).await, Vec::<String>::new());
+    tokio::time::timeout(Duration::from_secs(1), news.wait_for(|news| news.shared >= 4)).await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_are_split_among_the_nodes_that_serve() {
+    let mut nodes = Nodes::new();
+    let (a, b) = (nodes.start("a").await, nodes.start("b").await);
+    until("a to count both", Duration::from_secs(8), async || a.serving_nodes() == 2).await;
+    a.set_node_state("b", NodeState::Draining).await.unwrap();
+    until("a to count itself", Duration::from_secs(8), async || a.serving_nodes() == 1 && b.serving_nodes() == 1).await;
+    assert!(a.heartbeat_age().unwrap() < Duration::from_secs(6));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_would_lose_mail_is_refused() {
     let mut nodes = Nodes { server: PgServer::start("fsync = on\nsynchronous_commit = off\n"), homes: Vec::new() };
     let careful = PostgresSettings { accept_loss: false, ..nodes.settings("a") };

@@ -44,12 +44,12 @@ pub struct SharedFiles {
     /// The secrets within the data directory.
     secrets: Vec<SecretFile>,
     password_key: PathBuf,
-    seen: Mutex<Seen>,
+    seen: Mutex<SeenValues>,
 }
 
 /// What this node has read or written last.
 #[derive(Default)]
-struct Seen {
+struct SeenValues {
     /// Digests of values, by name.
     values: HashMap<String, [u8; 32]>,
     /// Values stored before this were read, Unix milliseconds.

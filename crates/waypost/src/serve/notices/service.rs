@@ -170,12 +170,12 @@ impl Work {
                     let now_ms = self.channels.clock.now_ms();
                     let mut notices = pauses.look(&self.pauses, self.channels.settings.paused_for_s, now_ms);
                     let queue_age_s = self.channels.settings.queue_age_s;
-                    // Of several nodes one looks at what they have in common.
+                    // The queue is that of all nodes; the certificates may be this one's alone.
                     let is_ours = self.store.take_duty(Duty::Notices, DUTY_FOR).await.unwrap_or(false);
                     if is_ours && is_due(&mut queue_ms, QUEUE_EVERY_MS.min(i64::from(queue_age_s) * 1000), now_ms) {
                         notices.extend(watch::queue(&self.store, queue_age_s, now_ms).await);
                     }
-                    if is_ours && is_due(&mut certificates_ms, CERTIFICATES_EVERY_MS, now_ms) {
+                    if is_due(&mut certificates_ms, CERTIFICATES_EVERY_MS, now_ms) {
                         let certificates = self.certificates.clone();
                         let in_use = net::blocking(move || certificates.in_use()).await;
                         notices.extend(watch::certificates(&in_use, now_ms / 1000));
