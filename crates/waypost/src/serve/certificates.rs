@@ -15,15 +15,26 @@ use parking_lot::Mutex;
 use crate::commands::setup::create_certificate;
 use crate::config::Config;
 
+/// What orders of certificates need.
+pub struct OrderParts {
+    /// The validations in progress.
+    pub challenges: Challenges,
+    /// The other nodes that use the same certificates.
+    pub peers: Arc<dyn Peers>,
+    /// The hosted domains.
+    pub live: Arc<LiveDirectory>,
+    /// Looks up the addresses of names.
+    pub resolver: Resolver,
+    /// The time.
+    pub clock: Clock,
+    /// Where events go.
+    pub events: Events,
+}
+
 /// The certificates in use by a running server, and their renewal. A reload changes both.
 pub struct ServerCertificates {
     tls: Option<ServerTls>,
-    challenges: Challenges,
-    live: Arc<LiveDirectory>,
-    resolver: Resolver,
-    clock: Clock,
-    events: Events,
-    peers: Arc<dyn Peers>,
+    parts: OrderParts,
     renewal: Mutex<Option<RunningRenewal>>,
 }
 
@@ -36,16 +47,8 @@ struct RunningRenewal {
 
 impl ServerCertificates {
     /// Starts no renewal yet.
-    pub fn new(
-        tls: Option<ServerTls>,
-        challenges: Challenges,
-        live: Arc<LiveDirectory>,
-        resolver: Resolver,
-        clock: Clock,
-        events: Events,
-        peers: Arc<dyn Peers>,
-    ) -> Arc<Self> {
-        Arc::new(Self { tls, challenges, live, resolver, clock, events, peers, renewal: Mutex::default() })
+    pub fn new(tls: Option<ServerTls>, parts: OrderParts) -> Arc<Self> {
+        Arc::new(Self { tls, parts, renewal: Mutex::default() })
     }
 
     /// Returns TLS for the listeners; `None` if they have none.
@@ -55,7 +58,7 @@ impl ServerCertificates {
 
     /// Returns the validations in progress.
     pub fn challenges(&self) -> &Challenges {
-        &self.challenges
+        &self.parts.challenges
     }
 
     /// Uses the certificates of this configuration from now on. It reads files.
@@ -87,7 +90,7 @@ impl ServerCertificates {
         if renewal.as_ref().is_some_and(|before| before.settings == text) {
             return;
         }
-        let live = self.live.clone();
+        let live = self.parts.live.clone();
         let hosted: Hosted = Arc::new(move || live.current().contents().domains.iter().map(|d| d.name.clone()).collect());
         let parts = RenewalParts {
             settings,
@@ -95,11 +98,11 @@ impl ServerCertificates {
             hostname,
             hosted,
             tls,
-            challenges: self.challenges.clone(),
-            resolver: self.resolver.clone(),
-            clock: self.clock.clone(),
-            events: self.events.clone(),
-            peers: self.peers.clone(),
+            challenges: self.parts.challenges.clone(),
+            resolver: self.parts.resolver.clone(),
+            clock: self.parts.clock.clone(),
+            events: self.parts.events.clone(),
+            peers: self.parts.peers.clone(),
         };
         let before = renewal.take().map(|before| before.acme);
         *renewal = Some(RunningRenewal { settings: text, acme: Acme::start_after(before, parts) });

@@ -130,6 +130,7 @@ fn fixed(config: &Config, has_tls: bool) -> Vec<(&'static str, String)> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::certificates::OrderParts;
     use super::super::public::PublicSettings;
     use super::*;
     use std::fs;
@@ -144,10 +145,15 @@ mod tests {
         let store = store::Store::open(&dir.path().join("data")).unwrap();
         let live = Arc::new(LiveDirectory::open(store, "+", None).await.unwrap());
         let resolver = net::Resolver::of_servers(&["127.0.0.1:53".parse().unwrap()]).unwrap();
-        let challenges = net::acme::Challenges::default();
-        let peers = Arc::new(super::super::peers::CertificatePeers(None));
-        let certificates =
-            ServerCertificates::new(None, challenges, live.clone(), resolver, net::Clock::system(), events::Events::default(), peers);
+        let orders = OrderParts {
+            challenges: net::acme::Challenges::default(),
+            peers: Arc::new(super::super::peers::CertificatePeers(None)),
+            live: live.clone(),
+            resolver,
+            clock: net::Clock::system(),
+            events: events::Events::default(),
+        };
+        let certificates = ServerCertificates::new(None, orders);
         let public = Arc::new(ArcSwap::from_pointee(PublicSettings::of(&config)));
         let reloader = Reloader::new(&config, None, (settings.clone(), live.clone(), public), certificates, None);
 

@@ -18,7 +18,7 @@ use public_http::PublicHttp;
 use sandbox::Needs;
 use store::Store;
 
-use super::certificates::{ServerCertificates, server_tls};
+use super::certificates::{OrderParts, ServerCertificates, server_tls};
 use super::metrics::{MetricsListeners, ScrapeSource, Scraper};
 use super::notices::Notices;
 use super::observers::Observers;
@@ -156,15 +156,15 @@ impl Running {
         let (observers, pending_notices) = Observers::start(config, &opened.clock).await?;
         let OpenServer { clock, store, settings, live, .. } = &opened;
         let shown = Arc::new(ArcSwap::from_pointee(PublicSettings::of(config)));
-        let certificates = ServerCertificates::new(
-            opened.tls.clone(),
-            opened.challenges.clone(),
-            live.clone(),
-            opened.resolver.clone(),
-            clock.clone(),
-            observers.events.clone(),
-            Arc::new(CertificatePeers(opened.shared_files.clone())),
-        );
+        let orders = OrderParts {
+            challenges: opened.challenges.clone(),
+            peers: Arc::new(CertificatePeers(opened.shared_files.clone())),
+            live: live.clone(),
+            resolver: opened.resolver.clone(),
+            clock: clock.clone(),
+            events: observers.events.clone(),
+        };
+        let certificates = ServerCertificates::new(opened.tls.clone(), orders);
         let reloading = (settings.clone(), live.clone(), shown.clone());
         let reloader = Arc::new(Reloader::new(config, granted, reloading, certificates.clone(), opened.shared_files.clone()));
         let server = Server::start(opened.parts(config, &observers)).await?;
