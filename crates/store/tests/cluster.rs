@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use mail::{Body, Domain, EnhancedCode, Mailbox, Notify, QueueId, ReversePath};
-use pg_lab::PgServer;
+use pg_lab::{Cable, PgServer};
 use store::{
     Content, DirectoryChange, Disposition, Duty, Flow, Message, NewMessage, NewRecipient, NodeState, PostgresSettings, RecipientKey,
     Settlement, Store, StoreError, TlsWish,
@@ -392,4 +392,34 @@ async fn mail_under_load_shares_transactions_and_its_log_is_bounded() {
     );
     assert!(messages >= 20 * transactions, "{messages} messages in {transactions} transactions");
     assert!(log <= 3 * CONTENT_BYTES as u64, "{log} octets of log for a message of {CONTENT_BYTES}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_commit_without_an_answer_had_claimed_is_given_back() {
+    let mut nodes = Nodes::new();
+    let cable = Cable::to(&nodes.server);
+    let settings = PostgresSettings { url: nodes.server.url_over(&cable), ..nodes.settings("a") };
+    let a = nodes.try_start(settings).await.unwrap();
+    let lease = a.commit(vec![message(1, &["me@x.test"], true)], i64::MAX / 2).await.unwrap().lease();
+    cable.deafen(true);
+    let unanswered = tokio::spawn({
+        let a = a.clone();
+        async move { a.commit(vec![message(2, &["me@x.test"], true)], i64::MAX / 2).await }
+    });
+    until("the database to have it", Duration::from_secs(5), async || nodes.server.sql("SELECT count(*) FROM recipient") == "2").await;
+    cable.sever();
+    cable.deafen(false);
+    let refused = unanswered.await.unwrap().unwrap_err();
+    assert!(matches!(refused, StoreError::Unavailable(_)), "{refused}");
+    let mut claimed = Vec::new();
+    until("the message to be due", Duration::from_secs(15), async || {
+        claimed.extend(a.claim(lane(), LATE_MS, i64::MAX / 2, 9).await.unwrap_or_default());
+        !claimed.is_empty()
+    })
+    .await;
+    assert_eq!(claimed[0].message.id, QueueId(2), "and only this one");
+    assert!(a.may_deliver(lease), "the other claims hold");
+    a.settle(Settlement { lease, ..done(&[key(1, 0)]) }, 0).await.unwrap();
+    a.settle(Settlement { lease: claimed[0].lease, ..done(&[key(2, 0)]) }, 0).await.unwrap();
+    assert_eq!(a.totals().await.unwrap().recipients, 0);
 }

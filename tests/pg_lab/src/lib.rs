@@ -11,8 +11,8 @@ use std::os::unix::fs::{DirBuilderExt, chown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -301,25 +301,44 @@ fn escaped(directory: &Path) -> String {
 pub struct Cable {
     home: TempDir,
     is_cut: Arc<AtomicBool>,
+    /// Whether the server hears, and its answers do not arrive.
+    is_deaf: Arc<AtomicBool>,
+    /// The open connections.
+    ends: Arc<Mutex<Vec<UnixStream>>>,
 }
 
 impl Cable {
     /// Lays a cable to a server.
     pub fn to(server: &PgServer) -> Self {
         let home = tempfile::Builder::new().prefix("waypost-cable-").tempdir().unwrap();
-        let (is_cut, to) = (Arc::new(AtomicBool::new(false)), server.socket());
+        let (is_cut, is_deaf, to) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)), server.socket());
+        let ends: Arc<Mutex<Vec<UnixStream>>> = Arc::default();
         let listener = UnixListener::bind(home.path().join(".s.PGSQL.5432")).unwrap();
-        let cut = is_cut.clone();
+        let (cut, deaf, open) = (is_cut.clone(), is_deaf.clone(), ends.clone());
         thread::spawn(move || {
             for client in listener.incoming() {
                 let (Ok(client), Ok(server)) = (client, UnixStream::connect(&to)) else { continue };
-                for (from, into) in [(&client, &server), (&server, &client)] {
-                    let (from, into, cut) = (from.try_clone().unwrap(), into.try_clone().unwrap(), cut.clone());
-                    thread::spawn(move || carry(&from, &into, &cut));
+                open.lock().unwrap().push(client.try_clone().unwrap());
+                for (from, into, more) in [(&client, &server, None), (&server, &client, Some(&deaf))] {
+                    let (from, into, cut, more) = (from.try_clone().unwrap(), into.try_clone().unwrap(), cut.clone(), more.cloned());
+                    let holds = move || cut.load(Ordering::SeqCst) || more.as_ref().is_some_and(|more| more.load(Ordering::SeqCst));
+                    thread::spawn(move || carry(&from, &into, &holds));
                 }
             }
         });
-        Self { home, is_cut }
+        Self { home, is_cut, is_deaf, ends }
+    }
+
+    /// Lets the server hear and holds its answers, or lets them through.
+    pub fn deafen(&self, is_deaf: bool) {
+        self.is_deaf.store(is_deaf, Ordering::SeqCst);
+    }
+
+    /// Breaks all connections; new ones work.
+    pub fn sever(&self) {
+        for end in self.ends.lock().unwrap().drain(..) {
+            let _ = end.shutdown(Shutdown::Both);
+        }
     }
 
     /// Cuts or mends it.
@@ -329,10 +348,10 @@ impl Cable {
 }
 
 /// Carries octets one way, while the cable is whole.
-fn carry(mut from: &UnixStream, mut into: &UnixStream, is_cut: &AtomicBool) {
+fn carry(mut from: &UnixStream, mut into: &UnixStream, holds: &dyn Fn() -> bool) {
     let mut octets = vec![0; 65_536];
     while let Ok(count @ 1..) = from.read(&mut octets) {
-        while is_cut.load(Ordering::SeqCst) {
+        while holds() {
             thread::sleep(Duration::from_millis(10));
         }
         if into.write_all(octets.get(..count).unwrap_or_default()).is_err() {

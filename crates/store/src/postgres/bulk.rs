@@ -47,7 +47,8 @@ const DEFER: &str = "UPDATE recipient r SET state = CAST(d.state AS bigint), nex
      status = coalesce(d.status, r.status), reason = d.reason, attempts = r.attempts + d.counts \
      FROM unnest(CAST($1 AS bigint[]), CAST($2 AS bigint[]), CAST($3 AS bigint[]), CAST($4 AS bigint[]), CAST($5 AS text[]), CAST($6 AS text[]), \
      CAST($7 AS bigint[]), CAST($8 AS bigint[])) AS d(message_id, n, state, at_ms, status, reason, counts, owner) \
-     WHERE r.message_id = d.message_id AND r.n = d.n AND (r.state <> 1 OR r.owner = d.owner) RETURNING r.message_id";
+     WHERE r.message_id = d.message_id AND r.n = d.n AND (r.state <> 1 OR r.owner = d.owner \
+     OR ((d.owner & 4294967295) = 0 AND r.owner >> 32 = d.owner >> 32)) RETURNING r.message_id";
 
 type Values<'a> = Vec<Box<dyn ToSql + Sync + Send + 'a>>;
 
@@ -146,9 +147,10 @@ fn recipients<'a>(messages: &[(&'a NewMessage, i64)], owner: i64) -> Values<'a> 
     ]
 }
 
-/// Returns what applies the results of recipients, each under the lease of its claim or that of this stay.
-pub(super) fn settle(settlements: &[&Settlement], stay: i64) -> Vec<Step<'static>> {
-    let results = || settlements.iter().flat_map(|s| s.recipients.iter().map(|(key, result)| (*key, result, s.lease.0.unwrap_or(stay))));
+/// Returns what applies the results of recipients, each under the lease of its claim or under any of this stay.
+pub(super) fn settle(settlements: &[&Settlement], any_owner: i64) -> Vec<Step<'static>> {
+    let results =
+        || settlements.iter().flat_map(|s| s.recipients.iter().map(|(key, result)| (*key, result, s.lease.0.unwrap_or(any_owner))));
     let done: Vec<RecipientKey> = results().filter(|(_, result, _)| **result == Disposition::Done).map(|(key, _, _)| key).collect();
     let mut steps = Vec::new();
     let others: Vec<_> = results().filter(|(_, result, _)| **result != Disposition::Done).collect();

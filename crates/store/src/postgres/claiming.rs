@@ -21,9 +21,9 @@ const CLAIM: &str = "WITH due AS (SELECT message_id, n, next_attempt_ms AS due_m
      FROM taken t LEFT JOIN message m ON m.id = t.message_id ORDER BY t.due_ms, t.message_id, t.n";
 
 /// Returns what claims recipients of a lane.
-pub(super) fn claim_step(lane: &Domain, now_ms: i64, lease_ms: i64, limit: u32, stay: i64) -> Step<'static> {
+pub(super) fn claim_step(lane: &Domain, now_ms: i64, lease_ms: i64, limit: u32, owner: i64) -> Step<'static> {
     let values: Vec<Box<dyn ToSql + Sync + Send>> =
-        vec![Box::new(lane.as_str().to_owned()), Box::new(now_ms), Box::new(lease_ms), Box::new(i64::from(limit)), Box::new(stay)];
+        vec![Box::new(lane.as_str().to_owned()), Box::new(now_ms), Box::new(lease_ms), Box::new(i64::from(limit)), Box::new(owner)];
     Step::Prepared { sql: CLAIM, values }
 }
 
@@ -64,9 +64,9 @@ pub(super) fn claim(session: &Session, lane: &Domain, (now_ms, lease_ms): (i64, 
     if session.stay.is_draining() {
         return Ok(Vec::new());
     }
-    let stay = session.stay.number();
-    let answers = session.fly(&[claim_step(lane, now_ms, lease_ms, limit, stay)])?;
-    let (claimed, unreadable) = read_claimed(answers.first().map(Vec::as_slice).unwrap_or_default(), Lease(Some(stay)))?;
+    let owner = session.owner();
+    let answers = session.fly(&[claim_step(lane, now_ms, lease_ms, limit, owner)])?;
+    let (claimed, unreadable) = read_claimed(answers.first().map(Vec::as_slice).unwrap_or_default(), Lease(Some(owner)))?;
     unreadable.iter().try_for_each(|(key, reason)| set_aside(session, *key, reason))?;
     Ok(claimed)
 }

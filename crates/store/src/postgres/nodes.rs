@@ -18,7 +18,7 @@ const SWEEP: &str = "DELETE FROM content_piece p WHERE p.made < clock_timestamp(
 
 /// The condition that the owner of a claimed recipient is gone. `but` narrows down who counts as alive.
 pub(super) fn is_abandoned(but: &str) -> String {
-    format!("NOT EXISTS (SELECT 1 FROM node WHERE node.stay = recipient.owner AND node.lease_until > clock_timestamp() {but})")
+    format!("NOT EXISTS (SELECT 1 FROM node WHERE node.stay = recipient.owner >> 32 AND node.lease_until > clock_timestamp() {but})")
 }
 
 /// Tells the other nodes, at the commit.

@@ -112,7 +112,7 @@ impl Cluster {
     #[allow(clippy::disallowed_methods)] // the first half of a lease, by the clock that nobody sets
     pub fn has_duty(&self, duty: Duty) -> bool {
         let until = self.duties.lock().unwrap_or_else(PoisonError::into_inner).get(&duty).copied();
-        until.is_some_and(|until| Instant::now() < until) && self.may_deliver(self.stay.lease())
+        until.is_some_and(|until| Instant::now() < until) && self.may_deliver(Lease(Some(self.stay.any_owner())))
     }
 
     /// When a duty is asked for that this node may keep for `lease`: half of it is believed.

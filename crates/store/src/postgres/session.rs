@@ -39,6 +39,8 @@ pub(super) struct Session {
     has_collided: Cell<bool>,
     is_doubtful: Arc<AtomicBool>,
     pub stay: Arc<Stay>,
+    /// The owner of what this transaction claims.
+    owner: Cell<i64>,
 }
 
 /// A statement of a flight.
@@ -62,8 +64,20 @@ impl Session {
             is_lost: Cell::new(false),
             has_collided: Cell::new(false),
             is_doubtful: opened.is_doubtful,
+            owner: Cell::new(stay.any_owner()),
             stay,
         }
+    }
+
+    /// Claims from now on belong to a transaction of their own. Returns their owner.
+    pub fn begin_owner(&self) -> i64 {
+        self.owner.set(self.stay.next_owner());
+        self.owner.get()
+    }
+
+    /// The owner of what is claimed now.
+    pub fn owner(&self) -> i64 {
+        self.owner.get()
     }
 
     /// Whether a new connection is needed.

@@ -51,11 +51,11 @@ impl Sql for Session {
     }
 
     fn enqueue(&self, messages: &[NewMessage], lease_ms: i64) -> Result<(), StoreError> {
-        self.fly(&bulk::enqueue(&[(messages, lease_ms)], self.stay.number())).map(drop)
+        self.fly(&bulk::enqueue(&[(messages, lease_ms)], self.owner())).map(drop)
     }
 
     fn settle(&self, settlement: &Settlement, lease_ms: i64) -> Result<Vec<QueueId>, StoreError> {
-        let steps = bulk::settle(&[settlement], self.stay.number());
+        let steps = bulk::settle(&[settlement], self.stay.any_owner());
         let answers = self.fly(&steps)?;
         let has_changed = steps.iter().zip(&answers).any(|(step, rows)| bulk::changes_recipients(step) && !rows.is_empty());
         let is_ours = settlement.recipients.is_empty() || has_changed;
@@ -78,7 +78,7 @@ impl Sql for Session {
     }
 
     fn lease(&self) -> Lease {
-        self.stay.lease()
+        Lease(Some(self.owner()))
     }
 
     fn claim(&self, lane: &Domain, now_ms: i64, lease_ms: i64, limit: u32) -> Result<Vec<Claimed>, StoreError> {

@@ -1,9 +1,11 @@
 //! The stay of this node in the cluster: from its start, or a lost lease, to the next one.
 //!
-//! What a node claims belongs to its stay. Invariant: a node believes in its lease for less time than the database does, counted from the moment at
+//! What a node claims belongs to its stay, and within it to the transaction that claimed it: if the outcome of that transaction is unknown, nobody delivers what
+//! it may have claimed, so that it is given back. Invariant: a node believes in its lease for less time than the database does, counted from the moment at
 //! which it asked for it, by a clock that nobody sets.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::message::Lease;
@@ -13,6 +15,12 @@ pub(super) const LEASE_S: i64 = 30;
 
 /// Time for which a node believes in its lease: shorter, so that what it has begun to send is at its end when another node may begin.
 const BELIEVED_FOR: Duration = Duration::from_secs(20);
+
+/// The low bits of an owner, which have the number of the transaction; the others are the number of the stay.
+const TRANSACTION_BITS: u32 = 32;
+
+/// Time in which a transaction without an answer may still be committed: by a server that could not be reached, or that waits for a standby.
+const DOUBTED_FOR: Duration = Duration::from_secs(600);
 
 /// The stay of this node.
 #[derive(Debug)]
@@ -25,6 +33,10 @@ pub(crate) struct Stay {
     is_draining: AtomicBool,
     /// Nodes that serve, as of the last heartbeat.
     serving: AtomicU32,
+    /// The transaction of the last claims.
+    transaction: AtomicU32,
+    /// Owners whose transaction had no answer, and since when.
+    doubted: Mutex<Vec<(i64, Duration)>>,
 }
 
 #[allow(clippy::disallowed_methods)] // a lease is counted by the process's own clock, which nobody sets
@@ -41,6 +53,8 @@ impl Stay {
             base: now(),
             asked_ms: AtomicU64::new(0),
             is_draining: AtomicBool::new(false),
+            transaction: AtomicU32::new(0),
+            doubted: Mutex::default(),
             serving: AtomicU32::new(1),
         }
     }
@@ -55,9 +69,28 @@ impl Stay {
         self.number.load(Ordering::SeqCst)
     }
 
-    /// The lease of what is claimed now.
-    pub fn lease(&self) -> Lease {
-        Lease(Some(self.number()))
+    /// The owner of what the next transaction claims.
+    pub fn next_owner(&self) -> i64 {
+        let transaction = self.transaction.fetch_add(1, Ordering::Relaxed).wrapping_add(1).max(1);
+        (self.number() << TRANSACTION_BITS) | i64::from(transaction)
+    }
+
+    /// Stands for every owner of this stay.
+    pub fn any_owner(&self) -> i64 {
+        self.number() << TRANSACTION_BITS
+    }
+
+    /// The transaction of this owner had no answer: what it may have claimed has no job.
+    pub fn doubt(&self, owner: i64) {
+        self.doubted.lock().unwrap_or_else(PoisonError::into_inner).push((owner, self.asks()));
+    }
+
+    /// The owners whose claims are to be given back.
+    pub fn doubted(&self) -> Vec<i64> {
+        let now = self.asks();
+        let mut doubted = self.doubted.lock().unwrap_or_else(PoisonError::into_inner);
+        doubted.retain(|(_, since)| now.saturating_sub(*since) < DOUBTED_FOR);
+        doubted.iter().map(|(owner, _)| *owner).collect()
     }
 
     /// Now, for [`Self::renew`].
@@ -79,7 +112,7 @@ impl Stay {
     /// Whether what was claimed under a lease may still be delivered.
     pub fn may_deliver(&self, lease: Lease) -> bool {
         let asked = Duration::from_millis(self.asked_ms.load(Ordering::SeqCst));
-        lease.0.is_none_or(|number| number == self.number() && self.asks().saturating_sub(asked) < BELIEVED_FOR)
+        lease.0.is_none_or(|owner| owner >> TRANSACTION_BITS == self.number() && self.asks().saturating_sub(asked) < BELIEVED_FOR)
     }
 
     /// Time since the last renewal of the lease was asked for.
@@ -116,13 +149,15 @@ mod tests {
     fn a_lease_ends_with_its_stay_and_without_renewal() {
         let stay = Stay::new("a");
         stay.begin(7, stay.asks());
-        let lease = stay.lease();
+        let lease = Lease(Some(stay.next_owner()));
         assert!(stay.may_deliver(lease) && stay.may_deliver(Lease::default()));
         stay.begin(8, stay.asks());
         assert!(!stay.may_deliver(lease), "of an earlier stay");
-        assert!(stay.may_deliver(stay.lease()));
+        assert!(stay.may_deliver(Lease(Some(stay.next_owner()))));
         let old = Stay { base: now() - BELIEVED_FOR, ..Stay::new("b") };
-        assert!(!old.may_deliver(old.lease()), "it was not renewed");
+        assert!(!old.may_deliver(Lease(Some(old.next_owner()))), "it was not renewed");
+        stay.doubt(5);
+        assert_eq!(stay.doubted(), [5]);
         assert!(old.may_deliver(Lease::default()), "what nobody else has may always be delivered");
     }
 }

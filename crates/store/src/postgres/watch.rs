@@ -164,9 +164,16 @@ impl Watch<'_> {
              WHERE state = 1 AND {}",
             is_abandoned("")
         );
-        let freed = answered(self.opened.client.execute(&free, &[])).await?;
+        let mut freed = answered(self.opened.client.execute(&free, &[])).await?;
+        let doubted = self.stay.doubted();
+        if !doubted.is_empty() {
+            // Claims of transactions without an answer: the client heard 4xx, and no job has them.
+            let back = "UPDATE recipient SET state = 0, next_attempt_ms = CAST(floor(extract(epoch FROM clock_timestamp()) * 1000) AS bigint) \
+                        WHERE state = 1 AND owner = ANY(CAST($1 AS bigint[]))";
+            freed += answered(self.opened.client.execute(back, &[&doubted])).await?;
+        }
         if freed > 0 {
-            tracing::warn!(recipients = freed, "a node is gone or has lost its lease: what it had claimed is due again");
+            tracing::warn!(recipients = freed, "claims of a node that is gone, or of a commit without an answer, are due again");
             answered(
                 self.opened.client.batch_execute("UPDATE news SET n = n + 1 WHERE name = 'work'; SELECT pg_notify('waypost', 'work')"),
             )

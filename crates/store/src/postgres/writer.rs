@@ -185,6 +185,7 @@ fn commit_bulk(session: &Session, batches: &Batches, jobs: Vec<WriteJob>) -> Vec
         // Nothing was committed: run each with a savepoint, so that only the one operation fails.
         Err(error) if concerns_one(&error) => jobs,
         Err(error) => {
+            session.stay.doubt(session.owner());
             tracing::error!(%error, operations = jobs.len(), "a commit failed; none of its operations was acknowledged");
             line::refuse(jobs, &error);
             Vec::new()
@@ -194,20 +195,20 @@ fn commit_bulk(session: &Session, batches: &Batches, jobs: Vec<WriteJob>) -> Vec
 
 fn fly_bulk(session: &Session, jobs: &[WriteJob]) -> Result<Vec<Result<WriteOutcome, StoreError>>, StoreError> {
     session.trust();
-    let (stay, is_draining) = (session.stay.number(), session.stay.is_draining());
-    let lease = Lease(Some(stay));
+    let (owner, is_draining) = (session.begin_owner(), session.stay.is_draining());
+    let lease = Lease(Some(owner));
     let (mut arrivals, mut settlements, mut claims) = (Vec::new(), Vec::new(), Vec::new());
     for job in jobs {
         match &job.operation {
             Operation::Enqueue { messages, lease_ms } => arrivals.push((messages.as_slice(), *lease_ms)),
             Operation::Settle { settlement, .. } => settlements.push(settlement),
             Operation::Claim { lane, now_ms, lease_ms, limit } if !is_draining => {
-                claims.push(claiming::claim_step(lane, *now_ms, *lease_ms, *limit, stay));
+                claims.push(claiming::claim_step(lane, *now_ms, *lease_ms, *limit, owner));
             }
             _ => {}
         }
     }
-    let (added, settled, claimed) = (bulk::enqueue(&arrivals, stay), bulk::settle(&settlements, stay), claims.len());
+    let (added, settled, claimed) = (bulk::enqueue(&arrivals, owner), bulk::settle(&settlements, session.stay.any_owner()), claims.len());
     let mut steps = Vec::with_capacity(added.len() + settled.len() + claimed + 4);
     steps.push(Step::Plain("BEGIN"));
     steps.extend(added);
@@ -256,6 +257,7 @@ fn commit_each(session: &Session, batches: &Batches, jobs: Vec<WriteJob>) {
             }
         }
         Err(error) => {
+            session.stay.doubt(session.owner());
             tracing::error!(%error, operations = jobs.len(), "a commit failed; none of its operations was acknowledged");
             line::refuse(jobs, &error);
         }
@@ -264,6 +266,7 @@ fn commit_each(session: &Session, batches: &Batches, jobs: Vec<WriteJob>) {
 
 fn transact_once(session: &Session, jobs: &[WriteJob], guard: Guarded) -> Result<Vec<crate::operation::Applied>, StoreError> {
     session.trust();
+    session.begin_owner();
     let outcome = transact(session, jobs, guard, &|applied| {
         let done = jobs.iter().zip(applied).filter(|(_, result)| result.is_ok());
         let mut news: Vec<&str> = done.filter_map(|(job, _)| news_of(&job.operation)).collect();

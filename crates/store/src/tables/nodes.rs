@@ -11,7 +11,7 @@ pub(crate) fn nodes(db: &dyn Sql) -> Result<Vec<Node>, StoreError> {
     let ms = |time: &str| format!("CAST(floor(extract(epoch FROM {time}) * 1000) AS bigint)");
     let sql = format!(
         "SELECT name, number, version, schema, state, {} AS started_ms, {} AS seen_ago_ms, lease_until > clock_timestamp() AS is_alive, \
-         (SELECT count(*) FROM recipient r WHERE r.state = 1 AND r.owner = node.stay) AS claimed FROM node ORDER BY name",
+         (SELECT count(*) FROM recipient r WHERE r.state = 1 AND r.owner >> 32 = node.stay) AS claimed FROM node ORDER BY name",
         ms("started"),
         ms("(clock_timestamp() - seen)"),
     );
