@@ -94,7 +94,7 @@ fn large_mail_that_waits_is_read_back_by_another_node() {
     wait_for("a deferral", || (cluster.number("SELECT count(*) FROM recipient WHERE state = 0 AND status IS NOT NULL") == 1).then_some(()));
     cluster.nodes[0].kill();
     cluster.open_inbox();
-    cluster.nodes[1].ok(&["queue", "retry"]);
+    cluster.nodes[1].ok(&["queue", "retry", "--all"]);
     let text = cluster.inbox().wait_for("deferred one").text();
     assert_eq!(text.matches("0123456789abcdef0123456789abcdef\r\n").count(), 30_000);
     cluster.nodes[1].wait_for_empty_queue();
@@ -182,7 +182,7 @@ fn a_backup_of_the_shared_database_is_restored_as_one_server() {
     restored.ok(&["restore", backup.to_str().unwrap()]);
     restored.start();
     cluster.open_inbox();
-    restored.ok(&["queue", "retry"]);
+    restored.ok(&["queue", "retry", "--all"]);
     cluster.inbox().wait_for("small one");
     assert_eq!(cluster.inbox().wait_for("large one").text().matches("0123456789abcdef0123456789abcdef\r\n").count(), 30_000);
     restored.wait_for_empty_queue();

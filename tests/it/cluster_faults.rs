@@ -200,6 +200,8 @@ fn a_node_that_is_cut_off_leaves_what_it_held_to_another() {
     cable.cut(false);
     wait_within(Duration::from_secs(60), "a to take mail again", || send(nodes[0].address, 2).ok());
     wait_for_empty(&database);
-    assert_eq!((of_first.load(Ordering::SeqCst), dots.load(Ordering::SeqCst)), (0, 2), "nothing was sent twice");
+    assert_eq!(of_first.load(Ordering::SeqCst), 0, "the node that was cut off did not end the content");
+    // Those of b and of the message after; and perhaps the one that was refused, whose COMMIT was on its way.
+    assert!((2..=3).contains(&dots.load(Ordering::SeqCst)), "nothing was sent twice: {dots:?}");
     nodes.iter().for_each(Waypost::assert_no_bugs);
 }
