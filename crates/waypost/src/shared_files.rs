@@ -269,7 +269,9 @@ impl SharedFiles {
             Ok(before) if before == value => return Ok(false),
             Ok(_) => {
                 let kept = path.with_file_name(format!("{}.before", path.file_name().unwrap_or_default().to_string_lossy()));
-                fs::rename(&path, &kept).with_context(failed)?;
+                let _ = fs::remove_file(&kept);
+                // The file itself stays until it is replaced: at no moment is there none.
+                fs::hard_link(&path, &kept).with_context(failed)?;
                 tracing::warn!(file = %path.display(), kept = %kept.display(), "replaced a file by the one that the nodes of the database share");
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {

@@ -27,7 +27,7 @@ pub async fn start(world: &Arc<World>, store: &Store, clock: &Clock) -> Result<S
     Ok(Server::start(Parts {
         settings: Arc::new(ArcSwap::from_pointee(settings)),
         proxies: net::TrustedProxies::default(),
-        node: mta::NodeSwitch::open(&world.data),
+        node: mta::NodeSwitch::open(&world.data, store),
         listeners: vec![Listener { kind: ListenerKind::Mx, address: (OUR_ADDRESS, PORT).into() }],
         store: store.clone(),
         live: Arc::new(live),

@@ -165,6 +165,21 @@ mod tests {
     }
 
     #[test]
+    fn new_recipients_at_other_nodes_count() {
+        let mut sent = AccountCounts::default();
+        assert_eq!(sent.one_more(1, true, LIMITS, DAY_MS), LimitVerdict::Fine);
+        let read = AccountCounts {
+            known: HashSet::from([1, 2, 3]),
+            new: VecDeque::from([DAY_MS; 3]),
+            loaded_ms: DAY_MS + 1,
+            ..AccountCounts::default()
+        };
+        sent.take_others(read);
+        assert_eq!(sent.one_more(4, true, LIMITS, DAY_MS + 2), LimitVerdict::TooManyNew { most: 3, first: true });
+        assert_eq!((sent.one_more(3, false, LIMITS, DAY_MS + 2), sent.loaded_ms), (LimitVerdict::Fine, DAY_MS + 1));
+    }
+
+    #[test]
     fn new_recipients_per_day_are_limited_and_persistence_suspends() {
         let limits = Sending { per_hour: 100_000, ..LIMITS };
         let mut sent = AccountCounts::default();
