@@ -1,6 +1,7 @@
 //! The operations of mail under way, many at once: each table is one statement, whose parameters are arrays.
 //!
-//! Invariant: the statements here need no answer of the ones before them, so a batch is one round trip.
+//! Invariants: the statements here need no answer of the ones before them, so a batch is one round trip; and each table is looked up by an array of keys,
+//! never joined as a whole: a plan that was made while the queue was empty still fits when it has a million rows.
 
 use tokio_postgres::types::ToSql;
 
@@ -25,29 +26,30 @@ const ADD_RECIPIENTS: &str = "INSERT INTO recipient (message_id, n, lane, mailbo
      CAST($6 AS text[]), CAST($7 AS text[]), CAST($8 AS bigint[]), CAST($9 AS bigint[]), CAST($10 AS text[]), CAST($11 AS bigint[]))";
 
 /// Locks messages of which other recipients are left: two nodes that each remove one of the last two would both leave the message to the other.
-const LOCK_MESSAGES: &str = "SELECT m.id FROM message m WHERE m.id = ANY(CAST($1 AS bigint[])) AND EXISTS (SELECT 1 FROM recipient r \
-     WHERE r.message_id = m.id AND NOT EXISTS (SELECT 1 FROM unnest(CAST($1 AS bigint[]), CAST($2 AS bigint[])) AS d(message_id, n) \
-     WHERE d.message_id = r.message_id AND d.n = r.n)) ORDER BY m.id FOR UPDATE";
+pub(super) const LOCK_MESSAGES: &str = "SELECT m.id FROM message m WHERE m.id = ANY(CAST($1 AS bigint[])) AND m.id = ANY(ARRAY(SELECT r.message_id FROM recipient r \
+     WHERE r.message_id = ANY(CAST($1 AS bigint[])) AND NOT EXISTS (SELECT 1 FROM unnest(CAST($1 AS bigint[]), CAST($2 AS bigint[])) AS d(message_id, n) \
+     WHERE d.message_id = r.message_id AND d.n = r.n))) ORDER BY m.id FOR UPDATE";
 
 /// Locks contents that other messages share, for the same reason.
-const LOCK_CONTENTS: &str = "SELECT c.id FROM content c WHERE c.id IN (SELECT m.content_id FROM message m WHERE m.id = ANY(CAST($1 AS bigint[]))) \
-     AND EXISTS (SELECT 1 FROM message o WHERE o.content_id = c.id AND o.id <> ALL(CAST($1 AS bigint[]))) ORDER BY c.id FOR UPDATE";
+pub(super) const LOCK_CONTENTS: &str = "SELECT c.id FROM content c WHERE c.id = ANY(ARRAY(SELECT o.content_id FROM message o \
+     WHERE o.content_id = ANY(ARRAY(SELECT m.content_id FROM message m WHERE m.id = ANY(CAST($1 AS bigint[])))) \
+     AND o.id NOT IN (SELECT unnest(CAST($1 AS bigint[]))))) ORDER BY c.id FOR UPDATE";
 
-const REMOVE_RECIPIENTS: &str = "DELETE FROM recipient r USING unnest(CAST($1 AS bigint[]), CAST($2 AS bigint[])) AS d(message_id, n) \
-     WHERE r.message_id = d.message_id AND r.n = d.n RETURNING r.message_id";
+pub(super) const REMOVE_RECIPIENTS: &str = "DELETE FROM recipient r USING unnest(CAST($1 AS bigint[]), CAST($2 AS bigint[])) AS d(message_id, n) \
+     WHERE r.message_id = ANY(CAST($1 AS bigint[])) AND r.message_id = d.message_id AND r.n = d.n RETURNING r.message_id";
 
-const REMOVE_DONE: &str = "WITH gone AS (DELETE FROM message m WHERE m.id = ANY(CAST($1 AS bigint[])) \
-     AND NOT EXISTS (SELECT 1 FROM recipient r WHERE r.message_id = m.id) RETURNING m.id, m.content_id), \
-     unnamed AS (DELETE FROM content c WHERE c.id IN (SELECT content_id FROM gone) \
-     AND NOT EXISTS (SELECT 1 FROM message o WHERE o.content_id = c.id AND o.id NOT IN (SELECT id FROM gone)) RETURNING c.id, c.size_bytes) \
-     DELETE FROM content_piece p USING unnamed WHERE p.content_id = unnamed.id AND unnamed.size_bytes > CAST($2 AS bigint)";
+pub(super) const REMOVE_DONE: &str = "WITH gone AS (DELETE FROM message m WHERE m.id = ANY(CAST($1 AS bigint[])) \
+     AND m.id NOT IN (SELECT r.message_id FROM recipient r WHERE r.message_id = ANY(CAST($1 AS bigint[]))) RETURNING m.id, m.content_id), \
+     unnamed AS (DELETE FROM content c WHERE c.id = ANY(ARRAY(SELECT content_id FROM gone)) AND c.id NOT IN (SELECT o.content_id FROM message o \
+     WHERE o.content_id = ANY(ARRAY(SELECT content_id FROM gone)) AND o.id NOT IN (SELECT id FROM gone)) RETURNING c.id, c.size_bytes) \
+     DELETE FROM content_piece p WHERE p.content_id = ANY(ARRAY(SELECT id FROM unnamed WHERE size_bytes > CAST($2 AS bigint)))";
 
 /// A claim that was lost meanwhile is not ours to end: the row is as its new owner says.
-const DEFER: &str = "UPDATE recipient r SET state = CAST(d.state AS bigint), next_attempt_ms = coalesce(d.at_ms, r.next_attempt_ms), \
+pub(super) const DEFER: &str = "UPDATE recipient r SET state = CAST(d.state AS bigint), next_attempt_ms = coalesce(d.at_ms, r.next_attempt_ms), \
      status = coalesce(d.status, r.status), reason = d.reason, attempts = r.attempts + d.counts \
      FROM unnest(CAST($1 AS bigint[]), CAST($2 AS bigint[]), CAST($3 AS bigint[]), CAST($4 AS bigint[]), CAST($5 AS text[]), CAST($6 AS text[]), \
      CAST($7 AS bigint[]), CAST($8 AS bigint[])) AS d(message_id, n, state, at_ms, status, reason, counts, owner) \
-     WHERE r.message_id = d.message_id AND r.n = d.n AND (r.state <> 1 OR r.owner = d.owner \
+     WHERE r.message_id = ANY(CAST($1 AS bigint[])) AND r.message_id = d.message_id AND r.n = d.n AND (r.state <> 1 OR r.owner = d.owner \
      OR ((d.owner & 4294967295) = 0 AND r.owner >> 32 = d.owner >> 32)) RETURNING r.message_id";
 
 type Values<'a> = Vec<Box<dyn ToSql + Sync + Send + 'a>>;

@@ -12,13 +12,14 @@ use crate::message::{Claimed, Lease, RecipientKey};
 use crate::tables::{read_message, read_recipient, set_aside};
 use mail::{Domain, QueueId};
 
-const CLAIM: &str = "WITH due AS (SELECT message_id, n, next_attempt_ms AS due_ms FROM recipient \
+pub(super) const CLAIM: &str = "WITH due AS (SELECT message_id, n, next_attempt_ms AS due_ms FROM recipient \
      WHERE lane = $1 AND state < 2 AND next_attempt_ms <= CAST($2 AS bigint) ORDER BY next_attempt_ms LIMIT CAST($4 AS bigint) FOR UPDATE SKIP LOCKED), \
      taken AS (UPDATE recipient r SET state = 1, next_attempt_ms = CAST($3 AS bigint), owner = CAST($5 AS bigint) FROM due \
-     WHERE r.message_id = due.message_id AND r.n = due.n RETURNING r.*, due.due_ms) \
+     WHERE r.message_id = ANY(ARRAY(SELECT message_id FROM due)) AND r.message_id = due.message_id AND r.n = due.n RETURNING r.*, due.due_ms) \
      SELECT t.message_id, t.n, t.mailbox, t.known_as, t.notify, t.orcpt, t.attempts, m.id AS found, m.flow, m.reverse_path, m.body_8bit, m.smtputf8, \
      m.ret, m.envid, m.arrived_ms, m.expires_ms, m.delay_reported, m.prefix, m.rewritten_path, m.may_report, m.mendable, m.requiretls \
-     FROM taken t LEFT JOIN message m ON m.id = t.message_id ORDER BY t.due_ms, t.message_id, t.n";
+     FROM taken t LEFT JOIN (SELECT * FROM message WHERE id = ANY(ARRAY(SELECT message_id FROM due))) m ON m.id = t.message_id \
+     ORDER BY t.due_ms, t.message_id, t.n";
 
 /// Returns what claims recipients of a lane.
 pub(super) fn claim_step(lane: &Domain, now_ms: i64, lease_ms: i64, limit: u32, owner: i64) -> Step<'static> {

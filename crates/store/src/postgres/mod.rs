@@ -11,6 +11,8 @@ mod nodes;
 mod open;
 mod parameter;
 mod pieces;
+#[cfg(test)]
+mod plans;
 mod schema;
 mod server;
 mod session;

@@ -30,6 +30,10 @@ const SILENCE_MAX: Duration = Duration::from_secs(15);
 const SESSION: &str = "SET lock_timeout = '15s'; SET idle_in_transaction_session_timeout = '30s'; SET statement_timeout = 0; \
      SET standard_conforming_strings = on; SET client_min_messages = warning";
 
+/// How statements are planned: by indexes. A prepared statement keeps its plan, and one that was made while a table was empty would read all of it when
+/// it has a million rows. Other engines may not know these settings.
+const PLANS: &str = "SET jit = off; SET enable_seqscan = off";
+
 /// The settings that make commits durable.
 const DURABLE: &str = "SELECT current_setting('synchronous_commit'), current_setting('fsync'), current_setting('transaction_read_only')";
 
@@ -132,6 +136,9 @@ impl Server {
             }
         };
         client.batch_execute(SESSION).await.map_err(|error| of_postgres(&error))?;
+        if let Err(error) = client.batch_execute(PLANS).await {
+            tracing::debug!(%error, "the database does not let its plans be chosen");
+        }
         self.check_durable(&client).await?;
         Ok(Opened { client, notifications, is_doubtful })
     }

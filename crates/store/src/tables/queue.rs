@@ -192,10 +192,13 @@ pub(crate) struct ContentRow {
     pub crc: Option<u32>,
 }
 
+/// The row of a message's content.
+pub(crate) const SELECT_CONTENT: &str =
+    "SELECT c.id, c.size_bytes, c.data, c.crc32 FROM message m JOIN content c ON c.id = m.content_id WHERE m.id = ?";
+
 /// Reads the row of a message's content.
 pub(crate) fn content_row(db: &dyn Sql, message: QueueId) -> Result<ContentRow, StoreError> {
-    let sql = "SELECT c.id, c.size_bytes, c.data, c.crc32 FROM message m JOIN content c ON c.id = m.content_id WHERE m.id = ?";
-    let row = db.row(sql, values![message.0], |row| {
+    let row = db.row(SELECT_CONTENT, values![message.0], |row| {
         let size_bytes = u64::try_from(row.get::<i64>(1)?).unwrap_or(0);
         Ok(ContentRow { id: QueueId(row.get(0)?), size_bytes, data: row.get(2)?, crc: row.get(3)? })
     })?;
