@@ -52,6 +52,8 @@ pub enum Way {
 pub struct Target {
     /// The server.
     pub address: SocketAddr,
+    /// Servers, at so many ports from the one of `address` on; sessions take them in turn.
+    pub servers: u16,
     /// What secures the connection.
     pub security: Security,
     /// Trusts the server's certificate.
@@ -60,6 +62,14 @@ pub struct Target {
     pub login: Option<(String, String)>,
     /// Number of client addresses, from 127.1.0.1 on; 0: the kernel chooses.
     pub addresses: u32,
+}
+
+impl Target {
+    /// The server of a session.
+    fn server_of(&self, seat: u32) -> SocketAddr {
+        let place = seat.checked_rem(self.servers.into()).and_then(|n| u16::try_from(n).ok()).unwrap_or(0);
+        SocketAddr::new(self.address.ip(), self.address.port().saturating_add(place))
+    }
 }
 
 /// The sessions of a load.
@@ -204,7 +214,7 @@ impl Session {
 /// Opens a session, ready for MAIL.
 async fn open(target: &Target, seat: u32) -> Result<Connection, Refusal> {
     let from = seat.checked_rem(target.addresses).map(|n| Ipv4Addr::from(0x7f01_0001 + n));
-    let mut connection = Connection::open(target.address, from).await?;
+    let mut connection = Connection::open(target.server_of(seat), from).await?;
     if target.security == Security::Tls {
         connection = connection.secured(&target.tls).await?;
     }

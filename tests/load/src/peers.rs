@@ -93,6 +93,11 @@ impl Peer {
         SocketAddr::new(SERVER.into(), SUBMISSION_PORT)
     }
 
+    /// Servers that share its work, at so many ports from [`Self::mx`] and [`Self::submission`] on: `waypost:pg4` has four.
+    pub fn servers(&self) -> u16 {
+        self.variant.strip_prefix("pg").and_then(|number| number.parse().ok()).unwrap_or(1)
+    }
+
     /// Its name and version.
     pub fn version(&self) -> Result<String> {
         if self.label == NULL {
@@ -144,7 +149,9 @@ impl Peer {
         } else {
             self.call("start", true)?;
         }
-        for address in [self.mx(), self.submission()] {
+        let ports =
+            (0..self.servers()).flat_map(|n| [self.mx(), self.submission()].map(|first| (first.ip(), first.port().saturating_add(n))));
+        for address in ports.map(SocketAddr::from) {
             wait(&format!("{} to greet at {address}; see {}", self.label, self.home.display()), Duration::from_secs(30), || {
                 greets(address)
             })?;

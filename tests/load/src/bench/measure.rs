@@ -148,6 +148,7 @@ pub fn quantile(sorted: &[f64], part: f64) -> f64 {
 pub fn target(bench: &Bench, peer: &Peer, submits: bool, addresses: u32) -> Target {
     Target {
         address: if submits { peer.submission() } else { peer.mx() },
+        servers: peer.servers(),
         security: if submits { Security::StartTls } else { Security::Plain },
         tls: bench.world.tls.clone(),
         login: submits.then(|| (LOGIN.to_owned(), PASSWORD.to_owned())),

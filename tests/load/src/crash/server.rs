@@ -139,7 +139,7 @@ impl Server {
             Security::Tls => SUBMISSIONS_PORT,
         };
         let login = (security != Security::Plain).then(|| (ACCOUNT.to_owned(), PASSWORD.to_owned()));
-        Target { address: SocketAddr::new(self.address.into(), port), security, tls: world.tls.clone(), login, addresses: 50 }
+        Target { address: SocketAddr::new(self.address.into(), port), servers: 1, security, tls: world.tls.clone(), login, addresses: 50 }
     }
 
     /// Starts it.
