@@ -33,7 +33,7 @@ pub(crate) use load::load;
 pub use load::{LaneLoad, QueueLoad};
 pub use logins::{KnownRecipient, LoginUse};
 pub(crate) use logins::{known_recipients, logins, record_logins, record_recipients};
-pub(crate) use nodes::nodes;
+pub(crate) use nodes::{duty_owner, nodes};
 pub(crate) use outcomes::{expire_held, insert_srs_sender, list_failed, release, set_noticed, srs_sender, unnoticed};
 pub(crate) use queue::{
     ContentRow, content_row, drop_message, enqueue_each, first_state, has_any, highest_id, load_content, orcpt_text, ret_word, settle,
