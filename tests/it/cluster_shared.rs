@@ -175,7 +175,10 @@ fn one_node_orders_a_certificate_another_answers_the_authority_and_both_use_it()
     assert_eq!(database.sql("SELECT count(*) FROM shared WHERE name LIKE 'challenges/%'"), "0", "nothing is answered any more");
     // The duty is a's as long as it lives.
     let refused = b.command(&["cert", "renew"]);
-    assert!(!refused.status.success() && format!("{refused:?}").contains("another node orders this certificate"), "{refused:?}");
+    assert!(
+        !refused.status.success() && format!("{refused:?}").contains("node a orders this certificate: run this command there"),
+        "{refused:?}"
+    );
     drop(a);
     database.sql("UPDATE node SET lease_until = clock_timestamp() WHERE name = 'a'");
     let before = serial(&b, "example.test");

@@ -22,6 +22,7 @@ mod clients;
 mod clock;
 mod cluster;
 mod cluster_faults;
+mod cluster_notices;
 mod cluster_shared;
 mod commands;
 mod configuration;

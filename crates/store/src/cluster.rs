@@ -99,12 +99,12 @@ pub(crate) enum ClusterChange {
         name: String,
         state: NodeState,
     },
-    /// Removes a node; what it has claimed is free.
+    /// Removes a node and its values; what it has claimed is free.
     RemoveNode {
         name: String,
     },
-    /// Removes pieces of contents whose message was never committed.
-    SweepPieces,
+    /// Removes what nodes that are gone have left: pieces of contents whose message was never committed, and validations.
+    Sweep,
     PutShared {
         name: String,
         value: Vec<u8>,
@@ -119,6 +119,25 @@ pub(crate) enum ClusterChange {
     RemoveShared {
         name: String,
     },
+    /// Stores a value and removes others, if this node has the duty. Is no news: only the owner of the duty reads the value.
+    KeepByDuty {
+        duty: Duty,
+        name: String,
+        value: Vec<u8>,
+        taken: Vec<String>,
+        now_ms: i64,
+    },
+}
+
+/// Prefixes of the names of shared values that belong to one node, whose name follows.
+#[derive(Debug, Clone, Copy)]
+pub struct NodeValues;
+
+impl NodeValues {
+    /// The validations that a node's orders of certificates wait for: of no use after the end of the node.
+    pub const CHALLENGES: &'static str = "challenges/";
+    /// The hostname of a node: kept until the node is removed.
+    pub const HOSTNAME: &'static str = "hostname/";
 }
 
 /// What has changed in the database, as counters: a node that sees another number looks again.
@@ -178,6 +197,11 @@ impl Store {
         Ok(is_ours)
     }
 
+    /// Returns the node that has a duty; `None` if none has it, and over SQLite.
+    pub async fn duty_owner(&self, duty: Duty) -> Result<Option<String>, StoreError> {
+        if self.cluster.is_some() { self.read(move |db| tables::duty_owner(db, duty)).await } else { Ok(None) }
+    }
+
     /// Returns the nodes, by name; none over SQLite.
     pub async fn nodes(&self) -> Result<Vec<Node>, StoreError> {
         if self.cluster.is_some() { self.read(tables::nodes).await } else { Ok(Vec::new()) }
@@ -231,6 +255,18 @@ impl Store {
     pub async fn shared_offer(&self, name: &str, value: Vec<u8>, now_ms: i64) -> Result<Vec<u8>, StoreError> {
         self.write(Operation::Cluster(ClusterChange::OfferShared { name: name.to_owned(), value: value.clone(), now_ms })).await?;
         Ok(self.shared_get(name).await?.unwrap_or(value))
+    }
+
+    /// Stores a shared value and removes those in `taken`, in one transaction, if this node has the duty at that moment. False if another node has it: nothing
+    /// is changed then.
+    pub async fn keep_by_duty(&self, duty: Duty, name: &str, value: Vec<u8>, taken: Vec<String>, now_ms: i64) -> Result<bool, StoreError> {
+        let change = ClusterChange::KeepByDuty { duty, name: name.to_owned(), value, taken, now_ms };
+        Ok(self.count(Operation::Cluster(change)).await? > 0)
+    }
+
+    /// Removes what nodes that are gone have left. Returns the number of rows.
+    pub async fn sweep_nodes(&self) -> Result<u64, StoreError> {
+        self.count(Operation::Cluster(ClusterChange::Sweep)).await
     }
 
     /// Removes a shared value.

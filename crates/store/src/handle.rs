@@ -14,7 +14,6 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::batches::{BatchCounts, Batches};
 use crate::checkpoint::run_checkpoints;
-use crate::cluster::ClusterChange;
 use crate::content::{Content, ContentFiles, ROW_MAX_BYTES, Spool};
 use crate::data_dir::{self, DataDir, Swept};
 use crate::engine::Sql;
@@ -164,7 +163,7 @@ impl Store {
     /// If the directory or the database cannot be read, or a file cannot be moved.
     pub async fn sweep_orphans(&self, now_ms: i64) -> Result<Swept, StoreError> {
         if self.cluster.is_some() {
-            let removed = self.count(Operation::Cluster(ClusterChange::SweepPieces)).await?;
+            let removed = self.sweep_nodes().await?;
             return Ok(Swept { set_apart: 0, removed });
         }
         self.move_journal().await?;

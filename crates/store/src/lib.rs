@@ -44,7 +44,7 @@ mod writer;
 
 pub use api_token::{ApiToken, TokenChange};
 pub use batches::BatchCounts;
-pub use cluster::{Duty, News, Node, NodeState};
+pub use cluster::{Duty, News, Node, NodeState, NodeValues};
 pub use content::{Content, Spool};
 pub use copies::{Place, copy_for_backup, copy_store};
 pub use daily::{DailyChange, DailyCount, DailyKind, DailyPeriod, DailyReportDue, DailyResult};

@@ -239,6 +239,25 @@ async fn a_duty_has_one_owner_and_another_one_after_its_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn only_the_owner_of_a_duty_keeps_its_state() {
+    let mut nodes = Nodes::new();
+    let (a, b) = (nodes.start("a").await, nodes.start("b").await);
+    let keep =
+        async |of: &Store, value: u8| of.keep_by_duty(Duty::Notices, "seen/x", vec![value], vec!["notice/1".into()], 5).await.unwrap();
+    assert!(!keep(&a, 1).await, "nobody has the duty");
+    a.shared_put("notice/1", vec![7], 5).await.unwrap();
+    assert!(a.take_duty(Duty::Notices, Duration::from_secs(600)).await.unwrap());
+    assert!(!keep(&b, 2).await);
+    assert_eq!((a.shared_get("seen/x").await.unwrap(), a.shared_get("notice/1").await.unwrap()), (None, Some(vec![7])));
+    assert!(keep(&a, 3).await);
+    assert_eq!((a.shared_get("seen/x").await.unwrap(), a.shared_get("notice/1").await.unwrap()), (Some(vec![3]), None));
+    nodes.end_lease("a");
+    assert!(b.take_duty(Duty::Notices, Duration::from_secs(600)).await.unwrap());
+    assert!(keep(&b, 4).await && !keep(&a, 5).await, "it is b's now");
+    assert_eq!(a.shared_get("seen/x").await.unwrap(), Some(vec![4]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nodes_have_names_numbers_and_states() {
     let mut nodes = Nodes::new();
     let (a, b) = (nodes.start("a").await, nodes.start("b").await);
@@ -254,10 +273,18 @@ async fn nodes_have_names_numbers_and_states() {
     until("b serves", Duration::from_secs(8), async || !b.is_draining()).await;
     assert_eq!(b.claim(lane(), LATE_MS, i64::MAX / 2, 9).await.unwrap().len(), 1);
     assert!(matches!(a.set_node_state("c", NodeState::Serving).await, Err(StoreError::NotFound(_))));
+    for name in ["challenges/a", "challenges/b", "hostname/a", "hostname/b"] {
+        a.shared_put(name, vec![1], 5).await.unwrap();
+    }
+    let values = async || a.shared_list("", 0).await.unwrap().into_iter().map(|(name, _)| name).collect::<Vec<_>>();
     drop(b);
     until("b has left", Duration::from_secs(5), async || !a.nodes().await.unwrap()[1].is_alive).await;
+    a.sweep_nodes().await.unwrap();
+    assert_eq!(values().await, ["challenges/a", "hostname/a", "hostname/b"], "b may come back, its orders do not");
+    a.shared_put("challenges/b", vec![1], 5).await.unwrap();
     a.remove_node("b").await.unwrap();
     assert_eq!(a.nodes().await.unwrap().len(), 1);
+    assert_eq!(values().await, ["challenges/a", "hostname/a"], "nothing of b is left");
     assert_eq!(a.shared_offer("srs", vec![7], 6).await.unwrap(), [7]);
     assert_eq!(a.shared_offer("srs", vec![8], 6).await.unwrap(), [7], "the first one counts");
     a.shared_put("srs", vec![1, 2], 7).await.unwrap();

@@ -31,7 +31,7 @@ pub async fn open_store(config: &Config) -> Result<Store, StoreError> {
 /// The file with the password cannot be read.
 pub fn address(config: &Config) -> Result<Option<(String, Option<String>)>, StoreError> {
     let options = &config.file.store;
-    let Some(url) = options.url.clone() else { return Ok(None) };
+    let Some(url) = options.url.as_ref().map(|url| url.0.with_password().to_owned()) else { return Ok(None) };
     let Some(path) = &options.password_file else { return Ok(Some((url, None))) };
     let text = std::fs::read_to_string(path)
         .map_err(|error| StoreError::Settings(format!("store.password_file {} cannot be read: {error}", path.display())))?;

@@ -72,7 +72,8 @@ mod tests {
         fs::write(&secret, "tanstaafl\n").unwrap();
         fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         let text = "hostname = \"mx.example.test\"\ndata_dir = \"data\"\n[limits]\nrecipients = 200\n\
-                    [[route]]\nhost = \"smtp.example.net\"\nuser = \"me\"\npassword_file = \"smarthost\"\n";
+                    [[route]]\nhost = \"smtp.example.net\"\nuser = \"me\"\npassword_file = \"smarthost\"\n\
+                    [store]\nurl = \"postgres://me:geheim@db.example.net/waypost?password=geheim&sslmode=require\"\n";
         let config = crate::config::parse(&path, text).unwrap();
         let view = server(&config);
         let of = |section: &str, name: &str| view.settings.iter().find(|s| s.section == section && s.name == name).unwrap();
@@ -81,6 +82,9 @@ mod tests {
         assert_eq!(of("[[route]]", "host").value.as_deref(), Some("\"smtp.example.net\""));
         assert!(of("[[route]]", "password_file").value.as_ref().unwrap().contains("smarthost"));
         assert!(!format!("{view:?}").contains("tanstaafl"));
+        let shown = Some("\"postgres://me:***@db.example.net/waypost?password=***&sslmode=require\"");
+        assert_eq!(of("[store]", "url").value.as_deref(), shown);
+        assert!(!format!("{view:?} {:?}", config.file).contains("geheim"));
         assert!(view.listeners.iter().any(|listener| listener.kind == "mx" && listener.address == "0.0.0.0:25"));
         assert_eq!(submission(&config), SubmissionFacts { host: "mx.example.test".into(), starttls_port: Some(587), tls_port: Some(465) });
     }

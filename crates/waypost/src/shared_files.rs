@@ -15,7 +15,7 @@ use net::acme::{ActiveChallenge, CertificateDir, Challenges, Directories, privat
 use net::{Clock, blocking, sha256};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use store::{News, Store, StoreError};
+use store::{News, NodeValues, Store, StoreError};
 use tokio::sync::watch;
 
 use crate::config::{self, Config};
@@ -23,8 +23,8 @@ use crate::config::{self, Config};
 /// Prefixes of the names of shared values.
 const FILES: &str = "file/";
 const CERTIFICATES: &str = "certificate/";
-const CHALLENGES: &str = "challenges/";
-const HOSTNAMES: &str = "hostname/";
+const CHALLENGES: &str = NodeValues::CHALLENGES;
+const HOSTNAMES: &str = NodeValues::HOSTNAME;
 
 /// The digest of the key that seals passwords, of the first node.
 const PASSWORD_KEY: &str = "digest/passwords.key";
@@ -220,9 +220,10 @@ impl SharedFiles {
         Ok(self.store.shared_put(&self.own(CHALLENGES), value, Clock::system().now_ms()).await?)
     }
 
-    /// The orders of this node are at their end.
+    /// The orders of this node are at their end. Of a node that was killed in the middle of an order, it removes what that one left.
     pub(crate) async fn hide_challenges(&self) -> Result<(), StoreError> {
-        self.store.shared_remove(&self.own(CHALLENGES)).await
+        self.store.shared_remove(&self.own(CHALLENGES)).await?;
+        self.store.sweep_nodes().await.map(drop)
     }
 
     /// Whether another node has the hostname of this one.

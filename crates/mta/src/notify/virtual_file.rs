@@ -53,7 +53,9 @@ fn keys(faults: &VirtualFaults) -> BTreeSet<String> {
 }
 
 async fn notify(outbox: &Outbox, faults: &VirtualFaults) -> bool {
-    match Postmaster(outbox.clone()).notify(&subject(faults), &text(faults)).await {
+    // Where nodes share a database, the file is still each node's own.
+    let node = outbox.shared.store.node_name().map(|node| format!("node {node}: ")).unwrap_or_default();
+    match Postmaster(outbox.clone()).notify(&format!("{node}{}", subject(faults)), &text(faults)).await {
         Ok(true) => {}
         Ok(false) => tracing::warn!("the virtual file has faults, and no postmaster is configured to be notified"),
         Err(error) => {

@@ -117,7 +117,10 @@ pub struct RenewalParts {
 /// The other servers that use the same certificates: one of them orders, and all answer the authority.
 pub trait Peers: Send + Sync {
     /// Whether this server orders the certificate of this name now.
-    fn may_order<'a>(&'a self, certificate: &'a str) -> BoxFuture<'a, bool>;
+    ///
+    /// # Errors
+    /// Which one does, and what to do.
+    fn may_order<'a>(&'a self, certificate: &'a str) -> BoxFuture<'a, Result<(), String>>;
 
     /// Lets the others answer the validations that this server answers now; returns when they do.
     fn show(&self) -> BoxFuture<'_, Result<(), String>>;

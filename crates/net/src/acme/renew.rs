@@ -51,11 +51,9 @@ pub(super) async fn pass(parts: &RenewalParts, asked: Option<Option<String>>, fo
     for want in all {
         let is_asked = asked.as_ref().is_some_and(|name| name.as_ref().is_none_or(|name| *name == want.name));
         // Asked for each one: an attempt may take as long as half of the time for which this server has the duty.
-        if !parts.peers.may_order(&want.name).await {
+        if let Err(why) = parts.peers.may_order(&want.name).await {
             if is_asked {
-                let result =
-                    Err("another node orders this certificate, and this one gets it from there; ask that one (`waypost node list`)".into());
-                results.push(RenewalResult { name: want.name, result });
+                results.push(RenewalResult { name: want.name, result: Err(why) });
             }
             continue;
         }

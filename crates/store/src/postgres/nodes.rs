@@ -2,7 +2,7 @@
 //!
 //! Invariant: every lease is the database's time, since the clocks of the nodes differ.
 
-use crate::cluster::{ClusterChange, Duty};
+use crate::cluster::{ClusterChange, Duty, NodeValues};
 use crate::engine::values;
 use crate::error::StoreError;
 use crate::tables;
@@ -15,6 +15,10 @@ pub(super) const CHANNEL: &str = "waypost";
 /// A content whose message is still arriving after a day never comes.
 const SWEEP: &str = "DELETE FROM content_piece p WHERE p.made < clock_timestamp() - interval '1 day' \
      AND NOT EXISTS (SELECT 1 FROM content c WHERE c.id = p.content_id)";
+
+/// A node that is gone has no order that an authority validates.
+const SWEEP_VALUES: &str = "DELETE FROM shared s WHERE substr(s.name, 1, length(CAST(?1 AS text))) = CAST(?1 AS text) \
+     AND NOT EXISTS (SELECT 1 FROM node WHERE node.name = substr(s.name, length(CAST(?1 AS text)) + 1) AND node.lease_until > clock_timestamp())";
 
 /// The condition that the owner of a claimed recipient is gone. `but` narrows down who counts as alive.
 pub(super) fn is_abandoned(but: &str) -> String {
@@ -34,8 +38,8 @@ pub(super) fn change(session: &Session, change: &ClusterChange) -> Result<u64, S
         ClusterChange::SetState { name, state } => {
             session.change("UPDATE node SET state = ? WHERE name = ?", values![state.as_str(), name])
         }
-        ClusterChange::RemoveNode { name } => session.change("DELETE FROM node WHERE name = ?", values![name]),
-        ClusterChange::SweepPieces => session.change(SWEEP, &[]),
+        ClusterChange::RemoveNode { name } => remove_node(session, name),
+        ClusterChange::Sweep => Ok(session.change(SWEEP, &[])? + session.change(SWEEP_VALUES, values![NodeValues::CHALLENGES])?),
         ClusterChange::PutShared { name, value, now_ms } => {
             tables::put_shared(session, name, value, *now_ms)?;
             tell(session, "shared")?;
@@ -53,7 +57,24 @@ pub(super) fn change(session: &Session, change: &ClusterChange) -> Result<u64, S
             tell(session, "shared")?;
             Ok(removed)
         }
+        ClusterChange::KeepByDuty { duty, name, value, taken, now_ms } => {
+            // The row is locked until the commit, so no other node takes the duty in between.
+            let is_ours = "UPDATE duty SET owner = owner WHERE name = ? AND owner = ?";
+            if session.change(is_ours, values![duty.as_str(), session.stay.number()])? == 0 {
+                return Ok(0);
+            }
+            tables::put_shared(session, name, value, *now_ms)?;
+            taken.iter().try_for_each(|name| tables::remove_shared(session, name).map(drop)).map(|()| 1)
+        }
     }
+}
+
+fn remove_node(session: &Session, name: &str) -> Result<u64, StoreError> {
+    for prefix in [NodeValues::CHALLENGES, NodeValues::HOSTNAME] {
+        tables::remove_shared(session, &format!("{prefix}{name}"))?;
+    }
+    tell(session, "shared")?;
+    session.change("DELETE FROM node WHERE name = ?", values![name])
 }
 
 /// One statement: of two nodes that want a duty at the same time, the second one waits for the row and then finds it taken.

@@ -102,10 +102,14 @@ impl Sql for Connection {
     fn change_cluster(&self, change: &ClusterChange) -> Result<u64, StoreError> {
         match change {
             ClusterChange::TakeDuty { .. } => Ok(1),
-            ClusterChange::SetState { .. } | ClusterChange::RemoveNode { .. } | ClusterChange::SweepPieces => Ok(0),
+            ClusterChange::SetState { .. } | ClusterChange::RemoveNode { .. } | ClusterChange::Sweep => Ok(0),
             ClusterChange::PutShared { name, value, now_ms } => tables::put_shared(self, name, value, *now_ms).map(|()| 1),
             ClusterChange::OfferShared { name, value, now_ms } => tables::offer_shared(self, name, value, *now_ms),
             ClusterChange::RemoveShared { name } => tables::remove_shared(self, name),
+            ClusterChange::KeepByDuty { name, value, taken, now_ms, .. } => {
+                tables::put_shared(self, name, value, *now_ms)?;
+                taken.iter().try_for_each(|name| tables::remove_shared(self, name).map(drop)).map(|()| 1)
+            }
         }
     }
 

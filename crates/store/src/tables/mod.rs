@@ -33,7 +33,7 @@ pub(crate) use load::load;
 pub use load::{LaneLoad, QueueLoad};
 pub use logins::{KnownRecipient, LoginUse};
 pub(crate) use logins::{known_recipients, logins, record_logins, record_recipients};
-pub(crate) use nodes::nodes;
+pub(crate) use nodes::{duty_owner, nodes};
 pub(crate) use outcomes::{expire_held, insert_srs_sender, list_failed, release, set_noticed, srs_sender, unnoticed};
 #[cfg(test)]
 pub(crate) use queue::SELECT_CONTENT;

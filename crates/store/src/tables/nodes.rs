@@ -2,9 +2,16 @@
 //!
 //! Invariant: every time is the database's.
 
-use crate::cluster::{Node, NodeState};
-use crate::engine::Sql;
+use crate::cluster::{Duty, Node, NodeState};
+use crate::engine::{Sql, values};
 use crate::error::StoreError;
+
+/// Returns the name of the node that has a duty.
+pub(crate) fn duty_owner(db: &dyn Sql, duty: Duty) -> Result<Option<String>, StoreError> {
+    let sql = "SELECT node.name AS name FROM duty JOIN node ON node.stay = duty.owner \
+               WHERE duty.name = ? AND duty.until > clock_timestamp() AND node.lease_until > clock_timestamp()";
+    db.row(sql, values![duty.as_str()], |row| row.get("name"))
+}
 
 /// Returns the nodes, by name.
 pub(crate) fn nodes(db: &dyn Sql) -> Result<Vec<Node>, StoreError> {

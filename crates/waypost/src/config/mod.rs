@@ -14,6 +14,7 @@ mod reference;
 mod renamed;
 pub mod secrets;
 mod settings;
+mod store_url;
 mod values;
 mod words;
 

@@ -20,6 +20,13 @@ const DUTY_FOR: Duration = Duration::from_secs(1800);
 /// Time in which every node answers a new challenge: two looks at the news, if a notification is lost.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(4);
 
+/// What the operator can do where another node orders.
+const ORDERED_THERE: &str = "run this command there; this node gets the certificate from it within seconds. If that node ends, another one orders after at \
+     most 35 seconds";
+
+/// The same in the moment between two nodes.
+const ENDED: &str = "the node that ordered this certificate has just ended: run this command again";
+
 /// Pause after an error.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
@@ -27,23 +34,32 @@ const AGAIN_AFTER: Duration = Duration::from_secs(1);
 pub struct CertificatePeers(pub Option<Arc<SharedFiles>>);
 
 impl CertificatePeers {
-    async fn is_ours(files: &SharedFiles, certificate: &str) -> Result<bool, StoreError> {
+    /// The node that orders, if it is another one; its name is empty if it has just ended.
+    async fn other(files: &SharedFiles, certificate: &str) -> Result<Option<String>, StoreError> {
         // A host's certificate that no other node needs: only this host can be validated.
         if certificate == files.hostname.as_str() && !files.hostname_is_shared().await? {
-            return Ok(true);
+            return Ok(None);
         }
-        files.store.take_duty(Duty::Certificates, DUTY_FOR).await
+        if files.store.take_duty(Duty::Certificates, DUTY_FOR).await? {
+            return Ok(None);
+        }
+        files.store.duty_owner(Duty::Certificates).await.map(|owner| Some(owner.unwrap_or_default()))
     }
 }
 
 impl Peers for CertificatePeers {
-    fn may_order<'a>(&'a self, certificate: &'a str) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>> {
+    fn may_order<'a>(&'a self, certificate: &'a str) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>> {
         Box::pin(async move {
-            let Some(files) = &self.0 else { return true };
-            Self::is_ours(files, certificate).await.unwrap_or_else(|error| {
-                tracing::warn!(%error, certificate, "cannot ask which node orders certificates; asking again later");
-                false
-            })
+            let Some(files) = &self.0 else { return Ok(()) };
+            match Self::other(files, certificate).await {
+                Ok(None) => Ok(()),
+                Ok(Some(node)) if node.is_empty() => Err(ENDED.into()),
+                Ok(Some(node)) => Err(format!("node {node} orders this certificate: {ORDERED_THERE}")),
+                Err(error) => {
+                    tracing::warn!(%error, certificate, "cannot ask which node orders certificates; asking again later");
+                    Err(format!("cannot ask which node orders certificates: {error}"))
+                }
+            }
         })
     }
 

@@ -98,7 +98,9 @@ fn file_needs(path: &Path, file: &FileOptions) -> Needs {
     let mut readable: Vec<PathBuf> = SYSTEM.iter().map(PathBuf::from).collect();
     readable.extend(["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().filter_map(std::env::var_os).map(PathBuf::from));
     readable.extend([path.to_owned()].iter().chain(named_files(file)).flat_map(|path| around(path)));
-    readable.extend(file.store.url.as_deref().and_then(store::root_certificates).iter().flat_map(|path| around(path)));
+    readable.extend(
+        file.store.url.as_ref().and_then(|url| store::root_certificates(url.0.with_password())).iter().flat_map(|path| around(path)),
+    );
     readable.extend(file.sandbox.readable.iter().cloned());
     let mut writable = vec![file.data_dir.clone(), PathBuf::from("/dev/null")];
     writable.extend(file.sandbox.writable.iter().cloned());

@@ -117,6 +117,7 @@ impl Channels {
             "timestamp": timestamp(now_s),
             "data": {
                 "server": self.hostname,
+                "node": notice.node,
                 "kind": notice.kind.name(),
                 "urgent": notice.is_urgent && notice.kind != NoticeKind::Digest,
                 "subject": notice.subject,

@@ -117,6 +117,12 @@ impl Courier {
         }
     }
 
+    /// Ends the attempts: another node makes them now.
+    pub fn abandon(&mut self) {
+        self.attempts = JoinSet::new();
+        self.under_way.clear();
+    }
+
     /// Waits for the end of an attempt; `None` if none is under way.
     pub async fn ended(&mut self) -> Option<AttemptEnd> {
         self.attempts.join_next_with_id().await

@@ -5,12 +5,14 @@
 
 mod channel;
 mod courier;
+mod desk;
 mod ledger;
 mod notice;
 mod of_event;
 mod service;
 pub mod settings;
 mod watch;
+mod work;
 
 pub use channel::ChannelAnswer;
 pub use service::{NoticeSink, Notices};

@@ -69,6 +69,12 @@ pub struct Notice {
     pub quiet_ms: i64,
     /// Whether the postmaster gets a letter about it in any case.
     pub has_letter: bool,
+    /// Whether it is about one node, not about what all nodes of a database share.
+    #[serde(default)]
+    pub is_of_node: bool,
+    /// The node that it comes from, where nodes share a database.
+    #[serde(default)]
+    pub node: Option<String>,
 }
 
 impl Notice {
@@ -83,11 +89,46 @@ impl Notice {
             is_urgent: true,
             quiet_ms: DAY_MS,
             has_letter: false,
+            is_of_node: false,
+            node: None,
         }
+    }
+
+    /// The same notice about one node.
+    pub fn of_node(self) -> Self {
+        Self { is_of_node: true, ..self }
+    }
+
+    /// The same notice, with the name of the node that it comes from. One that is about the node is told once for each node.
+    pub fn at_node(self, node: &str) -> Self {
+        let text = format!("{}\nThis comes from node {node}.\n", self.text);
+        let (key, subject) = match self.is_of_node {
+            true => (format!("{} at {node}", self.key), one_line_at_most(&format!("node {node}: {}", self.subject), SUBJECT_MAX_CHARS)),
+            false => (self.key, self.subject),
+        };
+        Self { key, subject, text, node: Some(node.to_owned()), ..self }
     }
 
     /// A notice for the digest.
     pub fn daily(kind: NoticeKind, about: &str, subject: &str, text: &str) -> Self {
         Self { is_urgent: false, ..Self::urgent(kind, about, subject, text) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_notice_names_its_node_and_only_what_is_about_a_node_is_told_for_each() {
+        let of = |notice: Notice, node| notice.at_node(node);
+        let shared = || Notice::urgent(NoticeKind::Paused, "host x", "host is paused: x", "why");
+        let own = || Notice::urgent(NoticeKind::DiskLow, "", "the disk is nearly full", "free some").of_node();
+        let (a, b) = (of(shared(), "a"), of(shared(), "b"));
+        assert_eq!((&a.key, a.subject.as_str()), (&b.key, "host is paused: x"));
+        assert_eq!((a.text.as_str(), a.node.as_deref()), ("why\n\nThis comes from node a.\n", Some("a")));
+        let (a, b) = (of(own(), "a"), of(own(), "b"));
+        assert_ne!(a.key, b.key);
+        assert_eq!(b.subject, "node b: the disk is nearly full");
     }
 }

@@ -33,7 +33,7 @@ pub fn of_event(event: &Event) -> Option<Notice> {
         }
         EventKind::DiskLow => {
             let text = format!("{}.\n", fact(Fact::NextStep));
-            Notice::urgent(NoticeKind::DiskLow, "", "the disk is nearly full", &text)
+            Notice::urgent(NoticeKind::DiskLow, "", "the disk is nearly full", &text).of_node()
         }
         EventKind::FilterDown => {
             let text = format!("{reason}\n\nSee [filter] in the configuration: when_down says what happens to mail meanwhile.\n");
@@ -51,7 +51,7 @@ pub fn of_event(event: &Event) -> Option<Notice> {
         }
         EventKind::BugCaught => {
             let text = "The log has the lines before it. No accepted mail is lost. Please report it.\n";
-            Notice::urgent(NoticeKind::Bug, "", "a bug was caught", text)
+            Notice::urgent(NoticeKind::Bug, "", "a bug was caught", text).of_node()
         }
         _ => return None,
     })

@@ -2,12 +2,14 @@
 //!
 //! Invariant: a URL in a private network is refused here already, unless the operator allows it (threats.md 95).
 
+use std::net::IpAddr;
 use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use mail::Domain;
 use net::PostUrl;
+use spam_filter::Address;
 
 use crate::config::{FileOptions, private_line};
 
@@ -46,6 +48,8 @@ pub struct NoticeSettings {
     pub digest_every_s: u32,
     pub paused_for_s: u32,
     pub queue_age_s: u32,
+    /// Whether the spam filter is of this machine alone.
+    pub own_filter: bool,
 }
 
 impl NoticeSettings {
@@ -97,7 +101,16 @@ impl NoticeSettings {
             digest_every_s: options.digest_every.0.max(1),
             paused_for_s: options.paused_for.0,
             queue_age_s: options.queue_age.0.max(1),
+            own_filter: file.filter.address.as_ref().is_none_or(|address| is_own(&address.0)),
         })
+    }
+}
+
+/// Whether this is the address of a service of this machine.
+fn is_own(address: &Address) -> bool {
+    match address {
+        Address::Unix(_) => true,
+        Address::Tcp { host, .. } => host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()),
     }
 }
 

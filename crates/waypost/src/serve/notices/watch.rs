@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use mta::Pauses;
-use net::CertificateInUse;
+use net::{CertificateInUse, CertificateOrigin};
 use store::{ListFilter, Store};
 
 use super::notice::{DAY_MS, Notice, NoticeKind};
@@ -66,7 +66,9 @@ fn ending(certificate: &CertificateInUse, now_s: i64) -> Option<Notice> {
     let text = format!("It is valid until {}.\n\n  waypost cert show\n", mail::rfc5322_date(leaf.not_after_s));
     let notice = Notice::urgent(NoticeKind::Certificate, &format!("{name} {} {limit}", leaf.serial), &subject, &text);
     let quiet_ms = if days < 0 { DAY_MS } else { 30 * DAY_MS };
-    Some(Notice { is_urgent, quiet_ms, ..notice })
+    // The nodes share what an authority issues. The other files are each node's own.
+    let is_of_node = certificate.origin != CertificateOrigin::Issued;
+    Some(Notice { is_urgent, quiet_ms, is_of_node, ..notice })
 }
 
 /// Returns a notice if the oldest message that is not held waits for longer than this.
@@ -92,7 +94,7 @@ pub async fn queue(store: &Store, queue_age_s: u32, now_ms: i64) -> Option<Notic
 #[cfg(test)]
 mod tests {
     use super::*;
-    use net::{CertificateOrigin, Leaf, PairFiles};
+    use net::{Leaf, PairFiles};
 
     fn certificate(lifetime_days: i64, left_s: i64) -> CertificateInUse {
         let leaf = Leaf {
