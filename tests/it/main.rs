@@ -25,6 +25,7 @@ mod cluster_dns;
 mod cluster_faults;
 mod cluster_limits;
 mod cluster_notices;
+mod cluster_page;
 mod cluster_shared;
 mod commands;
 mod configuration;
