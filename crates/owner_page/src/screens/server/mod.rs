@@ -1,9 +1,10 @@
-//! `/server`: what is in force: listeners, certificates, settings with their origin, backup, log of changes, tokens.
+//! `/server`: what is in force: listeners, nodes, certificates, settings with their origin, backup, log of changes, tokens.
 //!
 //! Invariant: shows where a secret is, never the secret.
 
 mod certificates;
 mod changes;
+mod nodes;
 mod settings;
 mod tokens;
 
@@ -30,6 +31,7 @@ pub(crate) fn routes() -> Router<PageState> {
     Router::new()
         .route("/server", get(show))
         .route("/server/reload", post(reload))
+        .route("/server/nodes", post(nodes::change))
         .route("/server/renew", post(certificates::renew))
         .route("/server/tokens", post(tokens::make))
         .route("/server/tokens/remove", post(tokens::remove))
@@ -53,6 +55,7 @@ async fn show(Owner(screen): Owner, Query(query): Query<ServerQuery>) -> Result<
             (card(text.say("server-machine"), machine(&screen, &server)))
             (card(text.say("server-listeners"), listeners(&screen, &server.listeners)))
         }
+        (nodes::show(&screen).await)
         section.card id="certificates" {
             h2 { (text.say("server-certificates")) }
             @match &certificates {
@@ -114,9 +117,14 @@ fn listeners(screen: &Screen, listeners: &[ListenerView]) -> Markup {
 /// Says what a backup consists of, and how to make one.
 fn backup(screen: &Screen, server: &ServerView) -> Markup {
     let text = screen.text;
+    let is_shared = server.settings.iter().any(|setting| setting.section == "[store]" && setting.name == "url" && setting.value.is_some());
+    let (words, how) = match is_shared {
+        true => ("server-backup-shared-words", "server-backup-shared-how"),
+        false => ("server-backup-words", "server-backup-how"),
+    };
     html! {
-        p { (text.rich("server-backup-words", [("dir", mono(&server.data_dir)), ("file", mono(&server.config_file))], [])) }
-        p.quiet { (text.say("server-backup-how")) }
+        p { (text.rich(words, [("dir", mono(&server.data_dir)), ("file", mono(&server.config_file))], [])) }
+        p.quiet { (text.say(how)) }
     }
 }
 
