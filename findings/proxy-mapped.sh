@@ -3,7 +3,7 @@
 #
 # Guess: a PROXY header says who the client is; on which socket of the load balancer it arrived changes nothing.
 # What happens: with `bind :::25 v4v6` HAProxy 2.6.12 names an IPv4 client `TCP6 ::ffff:192.0.2.7`. Postfix 3.7.11 takes it for 192.0.2.7, but with
-# `inet_protocols = ipv4` it answers 421 to every client. Exim 4.96 finds the client in a list of hosts, and yet says SPF fail for it. For OpenSMTPD 6.8.0p2
+# `inet_protocols = ipv4` it answers 421. Exim 4.96 finds the client in a list of hosts, and yet says SPF fail for it. For OpenSMTPD 6.8.0p2
 # it is not in `src 192.0.2.7`. Dovecot 2.3.19.1 finds it in `allow_nets`. HAProxy calls all of them UP, since the header of its checks names no client.
 # Where it matters: when a load balancer gets IPv6, good mail over IPv4 is deferred or refused.
 # Waypost: takes such an address for the IPv4 address in it, everywhere.
