@@ -263,8 +263,7 @@ impl Server {
 
     /// Returns the paused hosts and mailboxes.
     pub fn pauses(&self) -> Pauses {
-        let Connector { breakers, shared, .. } = &self.outbound.connector;
-        Pauses { breakers: breakers.clone(), clock: shared.clock.clone(), wake: self.outbound.outbox.wake.clone() }
+        pauses_of(&self.outbound)
     }
 
     /// Returns a function that retries due mail now.
@@ -417,6 +416,11 @@ fn bind_all(network: &Network, listeners: &[Listener]) -> Result<Vec<(ListenerKi
     Ok(bound)
 }
 
+fn pauses_of(outbound: &Outbound) -> Pauses {
+    let Connector { breakers, shared, .. } = &outbound.connector;
+    Pauses { breakers: breakers.clone(), clock: shared.clock.clone(), wake: outbound.outbox.wake.clone() }
+}
+
 /// The background tasks.
 fn tasks(dispatch: &Dispatch, outbound: &Arc<Outbound>, inbound: &Arc<Inbound>) -> Vec<JoinHandle<()>> {
     let Connector { shared, resolver, tls, .. } = &outbound.connector;
@@ -426,13 +430,14 @@ fn tasks(dispatch: &Dispatch, outbound: &Arc<Outbound>, inbound: &Arc<Inbound>) 
             filter::probe(&probed, filtering).await;
         }
     };
+    let pauses = pauses_of(outbound);
     let reporter = Reporter { outbox: outbound.outbox.clone(), resolver: resolver.clone(), tls: tls.clone() };
     vec![
         tokio::spawn(probe),
         tokio::spawn(record_bugs(shared.clone())),
         tokio::spawn(sealed_passwords::run(inbound.logins.clone())),
         tokio::spawn(dispatch.clone().run()),
-        tokio::spawn(news::run(shared.clone(), outbound.outbox.wake.clone())),
+        tokio::spawn(news::run(shared.clone(), outbound.outbox.wake.clone(), pauses)),
         tokio::spawn(postmaster::run(outbound.outbox.clone())),
         tokio::spawn(clock_step::run(outbound.clone())),
         tokio::spawn(mta_sts::run(outbound.clone())),
