@@ -2,9 +2,12 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use it::{Dns, HTTP_PORT, HTTPS_PORT, Lab, MX_PORT, Pebble, SUBMISSIONS_PORT, Sink, Talk, Waypost, wait_for, wait_within, zone};
+use it::{Dns, HTTP_PORT, HTTPS_PORT, Lab, MX_PORT, Pebble, SUBMISSIONS_PORT, Sink, Talk, Waypost, domain, wait_for, wait_within, zone};
+use mail::Reply;
 use pg_lab::PgServer;
 
 /// A heartbeat, and some time to notice it.
@@ -132,6 +135,48 @@ fn all_nodes_have_the_secrets_of_the_first_one_and_hear_of_new_ones() {
     wait_for("a to have the new secret", || (read(&a, "srs.secrets") == new).then_some(()));
     a.wait_for_log("is in effect");
     assert_eq!(read(&b, "srs.secrets"), new);
+}
+
+#[test]
+fn a_pause_that_is_ended_on_one_node_ends_on_all() {
+    let with_narrow = |lab: &Lab| zone(lab) + &domain(lab, "narrow", 4);
+    let Nodes { a, b, lab, database: _database, _dns } = Nodes::both(with_narrow);
+    let is_full = Arc::new(AtomicBool::new(true));
+    let full = is_full.clone();
+    let host =
+        Sink::deciding(lab.address(4), MX_PORT, move |_| full.load(Ordering::SeqCst).then(|| Reply::new(452, (4, 2, 2), "over quota")));
+    a.ok(&["alias", "add", "full@example.test", "box@narrow.test"]);
+    let is_paused = |node: &Waypost| node.ok(&["queue", "paused"]).contains("box@narrow.test");
+    for (node, subject) in [(&a, "by a"), (&b, "by b")] {
+        let content = format!("From: her@foreign.test\r\nSubject: {subject}\r\n\r\nx\r\n");
+        wait_for("the alias", || {
+            Talk::greeted(node.address, MX_PORT).message("her@foreign.test", "full@example.test", &content).starts_with("250").then_some(())
+        });
+        wait_for("the pause", || is_paused(node).then_some(()));
+    }
+    let shown = a.command(&["queue", "paused"]);
+    assert!(String::from_utf8_lossy(&shown.stderr).contains("these are the pauses of node a; others have their own: b"), "{shown:?}");
+    is_full.store(false, Ordering::SeqCst);
+    assert!(a.ok(&["queue", "resume", "Box@narrow.test"]).contains("on all nodes"));
+    wait_for("the pause of b to end", || (!is_paused(&b)).then_some(()));
+    b.wait_for_log("resumed what the operator has resumed on another node");
+    host.wait_for("by a");
+    host.wait_for("by b");
+    // One that only the other node has.
+    is_full.store(true, Ordering::SeqCst);
+    Talk::greeted(b.address, MX_PORT).taken(
+        "her@foreign.test",
+        "full@example.test",
+        "From: her@foreign.test\r\nSubject: again\r\n\r\nx\r\n",
+    );
+    wait_for("the pause", || is_paused(&b).then_some(()));
+    is_full.store(false, Ordering::SeqCst);
+    if !is_paused(&a) {
+        assert!(a.ok(&["queue", "resume", "box@narrow.test"]).contains("on the other nodes"));
+    }
+    host.wait_for("again");
+    a.assert_no_bugs();
+    b.assert_no_bugs();
 }
 
 /// The certificate of this name, in use by a node.

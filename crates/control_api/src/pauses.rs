@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use mail::{Domain, Mailbox};
-use net::Clock;
+use mail::Mailbox;
+use mta::Resumption;
 use policy::{Pause, ReplyScope};
 use store::Store;
 
@@ -46,24 +46,20 @@ pub(crate) async fn resume(
     State(recorder): State<Recorder>,
     State(control): State<Arc<dyn Control>>,
     State(store): State<Store>,
-    State(clock): State<Clock>,
     Body(resume): Body<Resume>,
 ) -> Result<Json<Changed>, ApiError> {
     let about = resume.about.trim();
     let Some(pauses) = control.pauses() else {
         return Err(ApiError::conflict("the server is not running, so nothing is paused").hint("start it: waypost serve"));
     };
-    if pauses.resume(about) == 0 {
-        return Err(ApiError::missing(format!("{about} is not paused")).hint("waypost queue paused shows all pauses"));
-    }
-    // Mail to a mailbox has been deferred until after the end of the pause.
-    let domain = Mailbox::parse(about).map(|mailbox| mailbox.domain).or_else(|_| Domain::parse(about)).ok();
-    let due = match domain {
-        Some(domain) => store.retry(None, Some(domain), clock.now_ms()).await?,
-        None => 0,
+    let Resumption { here, is_shared, due } = pauses.resume_everywhere(&store, about).await?;
+    let place = match (here, is_shared) {
+        (0, false) => return Err(ApiError::missing(format!("{about} is not paused")).hint("waypost queue paused shows all pauses")),
+        (0, true) => ", which this node has not paused, on the other nodes",
+        (_, false) => "",
+        (_, true) => " on all nodes",
     };
-    pauses.wake();
-    let changed = format!("resumed {about}; {due} waiting recipients are tried now");
+    let changed = format!("resumed {about}{place}; {due} waiting recipients are tried now");
     recorder.server(&actor, "pause", &changed);
     Ok(Json(Changed { changed, warnings: Vec::new() }))
 }

@@ -20,6 +20,7 @@ pub use accept::local::{LocalNames, Submission, Submitted, Submitter};
 pub use accept::release::Releaser;
 pub use deliver::direct::DirectSender;
 pub use deliver::pauses::Pauses;
+pub use deliver::resumed::Resumption;
 pub use explain::explainer::{Explainer, OfflineParts};
 pub use explain::explanation::{
     AddedSignature, ExplainStage, ExplainedDecision, ExplainedDelivery, ExplainedHost, ExplainedRoute, ExplainedStep, Explanation,

@@ -21,6 +21,7 @@ pub mod open_session;
 pub mod outbound;
 mod pause_log;
 pub mod pauses;
+pub mod resumed;
 pub mod route;
 pub mod settle;
 pub mod tls_history;

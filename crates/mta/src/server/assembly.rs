@@ -37,6 +37,7 @@ use crate::receive::pressure::Pressure;
 use crate::reporting::schedule::{self, Reporter};
 use crate::reporting::tally;
 use crate::server::Parts;
+use crate::server::handles::pauses_of;
 use crate::support::panic_edge::watch_bugs;
 use crate::support::shutdown::Closing;
 use crate::support::usage_log;
@@ -115,13 +116,14 @@ pub(super) fn tasks(dispatch: &Dispatch, outbound: &Arc<Outbound>, inbound: &Arc
             filter::probe(&probed, filtering).await;
         }
     };
+    let pauses = pauses_of(outbound);
     let reporter = Reporter { outbox: outbound.outbox.clone(), resolver: resolver.clone(), tls: tls.clone() };
     vec![
         tokio::spawn(probe),
         tokio::spawn(record_bugs(shared.clone())),
         tokio::spawn(sealed_passwords::run(inbound.logins.clone())),
         tokio::spawn(dispatch.clone().run()),
-        tokio::spawn(news::run(shared.clone(), outbound.outbox.wake.clone())),
+        tokio::spawn(news::run(shared.clone(), outbound.outbox.wake.clone(), pauses)),
         tokio::spawn(postmaster::run(outbound.outbox.clone())),
         tokio::spawn(clock_step::run(outbound.clone())),
         tokio::spawn(mta_sts::run(outbound.clone())),

@@ -10,7 +10,7 @@ use crate::accept::gmail_confirmation::Confirmations;
 use crate::accept::local::{LocalNames, Submitter};
 use crate::context::Shared;
 use crate::deliver::direct::DirectSender;
-use crate::deliver::outbound::Connector;
+use crate::deliver::outbound::{Connector, Outbound};
 use crate::deliver::pauses::Pauses;
 use crate::explain::explainer::{Explainer, RunningParts};
 use crate::notify::postmaster::Postmaster;
@@ -63,6 +63,12 @@ pub struct Handles {
     pub directory: Arc<LiveDirectory>,
     /// Where events go.
     pub events: Events,
+}
+
+/// The paused hosts and mailboxes of deliveries.
+pub(super) fn pauses_of(outbound: &Outbound) -> Pauses {
+    let Connector { breakers, shared, .. } = &outbound.connector;
+    Pauses { breakers: breakers.clone(), clock: shared.clock.clone(), wake: outbound.outbox.wake.clone() }
 }
 
 impl Server {
@@ -121,8 +127,7 @@ impl Server {
 
     /// Returns the paused hosts and mailboxes.
     pub fn pauses(&self) -> Pauses {
-        let Connector { breakers, shared, .. } = &self.outbound.connector;
-        Pauses { breakers: breakers.clone(), clock: shared.clock.clone(), wake: self.outbound.outbox.wake.clone() }
+        pauses_of(&self.outbound)
     }
 
     /// Returns a function that retries due mail now.

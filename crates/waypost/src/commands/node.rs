@@ -2,11 +2,12 @@
 
 use anyhow::{Context, Result};
 use control_api::api::{Changed, NodeState, NodeView};
+use events::plain;
 use mail::one_line;
 
 use super::changed;
 use crate::cli::NodeCommand;
-use crate::output::{GOOD, Output, WARN, span, styled, table};
+use crate::output::{GOOD, Output, WARN, note, span, styled, table};
 use crate::transport::{Transport, segment};
 
 pub(super) async fn run(api: &mut Transport, command: NodeCommand, out: Output) -> Result<()> {
@@ -26,6 +27,16 @@ pub(super) async fn run(api: &mut Transport, command: NodeCommand, out: Output) 
         NodeCommand::Remove { name } => api.delete(&format!("/api/v1/nodes/{}", segment(&name))).await?,
     };
     changed(out, &done)
+}
+
+/// Says on standard error that something is of one node, if there are others. Who may not see the nodes is told nothing.
+pub(super) async fn name_other_nodes(api: &mut Transport, what: &str, others_have: &str) {
+    let Ok(nodes) = api.list::<NodeView>("/api/v1/nodes", &[]).await else { return };
+    let (this, others): (Vec<&NodeView>, Vec<&NodeView>) = nodes.iter().partition(|node| node.this);
+    if let ([this], [_, ..]) = (this.as_slice(), others.as_slice()) {
+        let others: Vec<String> = others.iter().map(|node| plain(&node.name)).collect();
+        note(&format!("{what} of node {}; {others_have}: {}", plain(&this.name), others.join(", ")));
+    }
 }
 
 /// The node of this name, or the one that answers.

@@ -5,6 +5,7 @@ use control_api::api::{Changed, Count, Page, PauseView, QueuedMessage, QueuedRec
 use mail::one_line;
 
 use super::changed;
+use super::node::name_other_nodes;
 use crate::cli::QueueCommand;
 use crate::output::{BOLD, DIM, GOOD, Output, WARN, ask, note, size, span, styled, table};
 use crate::transport::{Transport, segment};
@@ -36,6 +37,7 @@ pub(super) async fn run(api: &mut Transport, command: QueueCommand, out: Output)
                 [] => styled(DIM, "nothing is paused"),
                 pauses => pauses.iter().map(paused).collect::<Vec<_>>().join("\n"),
             })?;
+            name_other_nodes(api, "these are the pauses", "others have their own").await;
         }
         QueueCommand::Resume { about } => {
             let done: Changed = api.post("/api/v1/pauses/resume", &Resume { about }).await?;

@@ -4,13 +4,14 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use control_api::api::{FoundMessage, FoundPage, NodeView};
+use control_api::api::{FoundMessage, FoundPage};
 use events::{Event, EventKind, Level, StoryLine, duration, plain, tell};
 use serde::Serialize;
 
 use super::{EventOf, EventsOf, coloured, follow, moment};
 use crate::cli::TraceArgs;
-use crate::output::{BOLD, DIM, GOOD, Output, WARN, note, styled, table};
+use crate::commands::node::name_other_nodes;
+use crate::output::{BOLD, DIM, GOOD, Output, WARN, styled, table};
 use crate::transport::{Transport, segment};
 
 /// Columns of a line on a terminal.
@@ -56,7 +57,7 @@ pub async fn trace(api: &mut Transport, args: TraceArgs, out: Output) -> Result<
         out.show(&traced, |traced| shown(traced, &clue, is_terminal))?;
     }
     if !out.json {
-        name_other_nodes(api).await;
+        name_other_nodes(api, "this is the history", "what others did is in theirs").await;
     }
     if args.follow {
         let last_id = events.and_then(<[EventOf]>::last).map(|item| item.id.to_string());
@@ -64,16 +65,6 @@ pub async fn trace(api: &mut Transport, args: TraceArgs, out: Output) -> Result<
         follow(api, &[("clue", Some(clue)), ("after", last_id)], out.json).await?;
     }
     Ok(if found.items.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-}
-
-/// Says that the history is of one node, if there are others. Who may not see the nodes is told nothing.
-async fn name_other_nodes(api: &mut Transport) {
-    let Ok(nodes) = api.list::<NodeView>("/api/v1/nodes", &[]).await else { return };
-    let (this, others): (Vec<&NodeView>, Vec<&NodeView>) = nodes.iter().partition(|node| node.this);
-    if let ([this], [_, ..]) = (this.as_slice(), others.as_slice()) {
-        let others: Vec<String> = others.iter().map(|node| plain(&node.name)).collect();
-        note(&format!("this is the history of node {}; what others did is in theirs: {}", plain(&this.name), others.join(", ")));
-    }
 }
 
 fn shown(traced: &Traced<'_>, clue: &str, is_terminal: bool) -> String {
