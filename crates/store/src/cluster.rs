@@ -136,6 +136,8 @@ pub struct NodeValues;
 impl NodeValues {
     /// The validations that a node's orders of certificates wait for: of no use after the end of the node.
     pub const CHALLENGES: &'static str = "challenges/";
+    /// Which validations of other nodes a node answers, as digests: kept until the node is removed.
+    pub const ANSWERED: &'static str = "answered/";
     /// The hostname of a node: kept until the node is removed.
     pub const HOSTNAME: &'static str = "hostname/";
 }

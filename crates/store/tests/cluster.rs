@@ -273,14 +273,14 @@ async fn nodes_have_names_numbers_and_states() {
     until("b serves", Duration::from_secs(8), async || !b.is_draining()).await;
     assert_eq!(b.claim(lane(), LATE_MS, i64::MAX / 2, 9).await.unwrap().len(), 1);
     assert!(matches!(a.set_node_state("c", NodeState::Serving).await, Err(StoreError::NotFound(_))));
-    for name in ["challenges/a", "challenges/b", "hostname/a", "hostname/b"] {
+    for name in ["answered/b", "challenges/a", "challenges/b", "hostname/a", "hostname/b"] {
         a.shared_put(name, vec![1], 5).await.unwrap();
     }
     let values = async || a.shared_list("", 0).await.unwrap().into_iter().map(|(name, _)| name).collect::<Vec<_>>();
     drop(b);
     until("b has left", Duration::from_secs(5), async || !a.nodes().await.unwrap()[1].is_alive).await;
     a.sweep_nodes().await.unwrap();
-    assert_eq!(values().await, ["challenges/a", "hostname/a", "hostname/b"], "b may come back, its orders do not");
+    assert_eq!(values().await, ["answered/b", "challenges/a", "hostname/a", "hostname/b"], "b may come back, its orders do not");
     a.shared_put("challenges/b", vec![1], 5).await.unwrap();
     a.remove_node("b").await.unwrap();
     assert_eq!(a.nodes().await.unwrap().len(), 1);

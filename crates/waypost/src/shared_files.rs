@@ -4,6 +4,8 @@
 //! names are the operator's matter and are not touched. Invariants: a value of the database replaces a file only when it is new to this node, and the file
 //! before it is kept as NAME.before; a pair that does not load replaces none.
 
+mod challenges;
+
 use std::collections::HashMap;
 use std::fs;
 use std::io::ErrorKind;
@@ -11,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use mail::Domain;
-use net::acme::{ActiveChallenge, CertificateDir, Challenges, Directories, private_directory};
+use net::acme::{CertificateDir, Challenges, Directories, private_directory};
 use net::{Clock, blocking, sha256};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -181,15 +183,6 @@ impl SharedFiles {
         Ok(changed)
     }
 
-    async fn take_challenges(&self) -> Result<(), StoreError> {
-        let own = self.own(CHALLENGES);
-        let all = self.store.shared_list(CHALLENGES, i64::MIN).await?;
-        let others = all.iter().filter(|(name, _)| *name != own).map(|(_, value)| value);
-        let read = |value: &Vec<u8>| serde_json::from_slice::<Vec<ActiveChallenge>>(value).unwrap_or_default();
-        self.challenges.answer_others(others.flat_map(read).collect());
-        Ok(())
-    }
-
     /// Stores secrets that the operator has edited on this node.
     ///
     /// # Errors
@@ -212,18 +205,6 @@ impl SharedFiles {
         let place = self.certificate(name);
         let Some(files) = blocking(move || CertificateFiles::read(&place)).await else { return Ok(()) };
         self.share(&format!("{CERTIFICATES}{name}"), files.encoded()?).await
-    }
-
-    /// Tells the other nodes the challenges of this one's orders.
-    pub(crate) async fn show_challenges(&self) -> Result<()> {
-        let value = serde_json::to_vec(&self.challenges.own())?;
-        Ok(self.store.shared_put(&self.own(CHALLENGES), value, Clock::system().now_ms()).await?)
-    }
-
-    /// The orders of this node are at their end. Of a node that was killed in the middle of an order, it removes what that one left.
-    pub(crate) async fn hide_challenges(&self) -> Result<(), StoreError> {
-        self.store.shared_remove(&self.own(CHALLENGES)).await?;
-        self.store.sweep_nodes().await.map(drop)
     }
 
     /// Whether another node has the hostname of this one.

@@ -70,7 +70,7 @@ pub(super) fn change(session: &Session, change: &ClusterChange) -> Result<u64, S
 }
 
 fn remove_node(session: &Session, name: &str) -> Result<u64, StoreError> {
-    for prefix in [NodeValues::CHALLENGES, NodeValues::HOSTNAME] {
+    for prefix in [NodeValues::CHALLENGES, NodeValues::ANSWERED, NodeValues::HOSTNAME] {
         tables::remove_shared(session, &format!("{prefix}{name}"))?;
     }
     tell(session, "shared")?;

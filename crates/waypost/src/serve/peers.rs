@@ -17,9 +17,6 @@ use crate::shared_files::{FilesChanged, SharedFiles};
 /// Time for which a node keeps the duty of ordering: half of it is believed, which is the time limit of one attempt.
 const DUTY_FOR: Duration = Duration::from_secs(1800);
 
-/// Time in which every node answers a new challenge: two looks at the news, if a notification is lost.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(4);
-
 /// What the operator can do where another node orders.
 const ORDERED_THERE: &str = "run this command there; this node gets the certificate from it within seconds. If that node ends, another one orders after at \
      most 35 seconds";
@@ -70,9 +67,6 @@ impl Peers for CertificatePeers {
                 .show_challenges()
                 .await
                 .map_err(|error| format!("the other nodes cannot be told what the authority will ask: {error}"))?;
-            if files.store.serving_nodes() > 1 {
-                tokio::time::sleep(ANSWERED_WITHIN).await;
-            }
             Ok(())
         })
     }
