@@ -13,13 +13,16 @@ use crate::checkout::{BINARIES, cargo, must, program, root, target};
 const FIXED_SEEDS: &str = "1-40";
 
 /// The time for fresh seeds, in minutes.
-const FRESH_MINUTES: &str = "3";
+const FRESH_MINUTES: &str = "2";
 
 /// The seeds of many nodes that every run has: about 3 seconds of processor time each.
-const NODE_SEEDS: &str = "1-16";
+const NODE_SEEDS: &str = "1-10";
 
 /// Those whose nodes also act at the same time, which does not repeat.
-const TOGETHER_SEEDS: &str = "101-104";
+const TOGETHER_SEEDS: &str = "101-102";
+
+/// The time for fresh seeds of many nodes, in minutes.
+const FRESH_NODE_MINUTES: &str = "1";
 
 /// The option for many nodes.
 const NODES: &str = "--nodes";
@@ -42,7 +45,8 @@ pub fn run(options: &[&str]) -> Result<()> {
     must(simulation().args(["--seeds", FIXED_SEEDS]))?;
     must(simulation().args(["--minutes", FRESH_MINUTES]))?;
     must(&mut cargo(BINARIES))?;
-    many_nodes()
+    many_nodes()?;
+    must(nodes().args(["--minutes", FRESH_NODE_MINUTES]))
 }
 
 /// The seeds of many nodes that every run has.
