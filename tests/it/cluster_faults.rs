@@ -21,7 +21,7 @@ const CLIENTS: usize = 6;
 const DUPLICATES_A_KILL: usize = 24;
 
 /// Sends a message to a node; `Ok` after its 250.
-fn send(address: Ipv4Addr, number: u64) -> io::Result<()> {
+pub(crate) fn send(address: Ipv4Addr, number: u64) -> io::Result<()> {
     let stream = TcpStream::connect((address, MX_PORT))?;
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;
     let (mut reader, mut stream) = (BufReader::new(stream.try_clone()?), stream);

@@ -36,7 +36,10 @@ The project's own commands.
   cargo xtask book                 build the documents as a book in target/book, and check its links
   cargo xtask simulate [--seed N [--trace] | --seeds A-B | --minutes M]
                                    the mail flow on a simulated clock, network, DNS and disk; without options: the fixed seeds,
-                                   then fresh ones for 3 minutes, as in ci
+                                   then fresh ones for 2 minutes, and many nodes, as in ci
+  cargo xtask simulate --nodes [--seed N [--trace] | --seeds A-B | --minutes M] [--together]
+                                   many nodes over one PostgreSQL, whose clocks and faults a seed decides; without options: the
+                                   fixed seeds
   cargo xtask fuzz [--minutes N] [TARGET...]
                                    run the targets of tests/fuzz_targets under libFuzzer, N minutes in all (60)
   cargo xtask bench [GROUP..] [OPTIONS]

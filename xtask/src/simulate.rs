@@ -1,4 +1,4 @@
-//! `cargo xtask simulate`: the mail flow on a simulated clock, network, DNS and disk (docs/testing.md).
+//! `cargo xtask simulate`: the mail flow on a simulated clock, network, DNS and disk, and many nodes over one PostgreSQL (docs/testing.md).
 //!
 //! Its lock file is a copy of the checkout's, made before each build; so cargo is called without `--locked`. Invariant: the simulation is compiled in a
 //! workspace of its own, so that its tokio is not that of the checkout's binaries.
@@ -7,16 +7,33 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::checkout::{must, program, root, target};
+use crate::checkout::{BINARIES, cargo, must, program, root, target};
 
 /// The seeds of every run; each found something once, or is one of the first.
 const FIXED_SEEDS: &str = "1-40";
 
 /// The time for fresh seeds, in minutes.
-const FRESH_MINUTES: &str = "3";
+const FRESH_MINUTES: &str = "2";
+
+/// The seeds of many nodes that every run has: about 3 seconds of processor time each.
+const NODE_SEEDS: &str = "1-10";
+
+/// Those whose nodes also act at the same time, which does not repeat.
+const TOGETHER_SEEDS: &str = "101-102";
+
+/// The time for fresh seeds of many nodes, in minutes.
+const FRESH_NODE_MINUTES: &str = "1";
+
+/// The option for many nodes.
+const NODES: &str = "--nodes";
 
 /// Runs the simulation with these options, or as CI does.
 pub fn run(options: &[&str]) -> Result<()> {
+    if options.contains(&NODES) {
+        let options: Vec<&str> = options.iter().filter(|option| **option != NODES).copied().collect();
+        must(&mut cargo(BINARIES))?;
+        return if options.is_empty() { many_nodes() } else { must(nodes().args(options)) };
+    }
     // The versions of the checkout: cargo leaves out what the simulation does not use.
     let lock = "tests/simulation/Cargo.lock";
     std::fs::copy(root().join("Cargo.lock"), root().join(lock)).with_context(|| format!("{lock} cannot be written"))?;
@@ -26,7 +43,20 @@ pub fn run(options: &[&str]) -> Result<()> {
     }
     must(compile("test").args(["--", "--nocapture"]))?;
     must(simulation().args(["--seeds", FIXED_SEEDS]))?;
-    must(simulation().args(["--minutes", FRESH_MINUTES]))
+    must(simulation().args(["--minutes", FRESH_MINUTES]))?;
+    must(&mut cargo(BINARIES))?;
+    many_nodes()?;
+    must(nodes().args(["--minutes", FRESH_NODE_MINUTES]))
+}
+
+/// The seeds of many nodes that every run has.
+fn many_nodes() -> Result<()> {
+    must(nodes().args(["--seeds", NODE_SEEDS]))?;
+    must(nodes().args(["--seeds", TOGETHER_SEEDS, "--together"]))
+}
+
+fn nodes() -> Command {
+    program(target().join("debug/node_simulation"))
 }
 
 fn compile(subcommand: &str) -> Command {

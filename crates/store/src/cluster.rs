@@ -3,7 +3,7 @@
 //! Over SQLite there is one node, which has every duty and whose claims never end. Invariant: a duty has at most one owner at a time; times of leases are
 //! those of the database's clock.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -184,14 +184,13 @@ impl Store {
     }
 
     /// Takes a duty, or keeps it, for this time. False if another node has it.
-    #[allow(clippy::disallowed_methods)] // the first half of a lease, by the clock that nobody sets
     pub async fn take_duty(&self, duty: Duty, lease: Duration) -> Result<bool, StoreError> {
         let lease_ms = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
         let Some(cluster) = &self.cluster else { return Ok(true) };
         if cluster.has_duty(duty) {
             return Ok(true);
         }
-        let asked = Instant::now();
+        let asked = cluster.asks();
         let is_ours = self.count(Operation::Cluster(ClusterChange::TakeDuty { duty, lease_ms })).await? > 0;
         if is_ours {
             cluster.note_duty(duty, asked, lease);

@@ -8,41 +8,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use bytes::Bytes;
-use mail::{Body, Mailbox, Notify, QueueId, ReversePath};
-use store::{Content, Disposition, Flow, ListFilter, Message, NewMessage, NewRecipient, Settlement, Store, StoreError, Swept, TlsWish};
-use world::{World, over_engines};
+use mail::{Mailbox, QueueId};
+use store::{Content, Disposition, ListFilter, Message, NewMessage, Settlement, Store, StoreError, Swept};
+use world::{World, over_engines, try_reopened};
 
 const DAY_MS: i64 = 86_400_000;
 
 fn message(id: i64, content: &Content) -> NewMessage {
-    NewMessage {
-        message: Message {
-            id: QueueId(id),
-            flow: Flow::Forward,
-            reverse_path: ReversePath::Null,
-            body: Body::SevenBit,
-            smtputf8: false,
-            ret: None,
-            envid: None,
-            tls: TlsWish::AsPublished,
-            arrived_ms: 0,
-            expires_ms: 0,
-            rewritten_path: None,
-            may_report: false,
-            mendable: false,
-            delay_reported: false,
-            prefix: Bytes::new(),
-        },
-        content: content.clone(),
-        recipients: vec![NewRecipient {
-            mailbox: Mailbox::parse("a@x.test").unwrap(),
-            notify: Notify::default(),
-            orcpt: None,
-            known_as: None,
-        }],
-        claimed: false,
-        held: None,
-    }
+    let new = world::message(id, &["a@x.test"], false);
+    NewMessage { message: Message { expires_ms: 0, may_report: false, ..new.message }, content: content.clone(), ..new }
 }
 
 fn small(id: i64) -> Content {
@@ -57,15 +31,6 @@ async fn with_large_content(data: &Path) {
 }
 
 /// Opens it after the threads of the previous store have ended.
-async fn reopened(data: &Path) -> Result<Store, StoreError> {
-    loop {
-        match Store::open(data) {
-            Err(StoreError::InUse(_)) => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
-            other => return other,
-        }
-    }
-}
-
 fn remove_database(data: &Path) {
     for file in ["waypost.db", "waypost.db-wal", "waypost.db-shm"] {
         let _ = fs::remove_file(data.join(file));
@@ -77,13 +42,13 @@ async fn a_lost_database_is_not_created_again() {
     let dir = tempfile::tempdir().unwrap();
     let (data, file) = (dir.path(), dir.path().join("content").join(QueueId(1).to_string()));
     with_large_content(data).await;
-    drop(reopened(data).await.unwrap());
+    drop(try_reopened(data).await.unwrap());
     for empty in [false, true] {
         remove_database(data);
         if empty {
             fs::write(data.join("waypost.db"), "").unwrap();
         }
-        let error = reopened(data).await.unwrap_err();
+        let error = try_reopened(data).await.unwrap_err();
         assert!(matches!(&error, StoreError::DatabaseLost { evidence, .. } if evidence.contains("content of messages")), "{error}");
         assert!(error.remedy(data).unwrap().contains("backup"));
         assert!(file.exists(), "the content is untouched");
@@ -91,11 +56,11 @@ async fn a_lost_database_is_not_created_again() {
     // Small messages leave no file; the mark shows that there was a database.
     fs::remove_file(&file).unwrap();
     remove_database(data);
-    let error = reopened(data).await.unwrap_err();
+    let error = try_reopened(data).await.unwrap_err();
     assert!(matches!(&error, StoreError::DatabaseLost { evidence, .. } if evidence.contains("database-made")), "{error}");
     assert!(!data.join("waypost.db").exists());
     fs::remove_file(data.join("database-made")).unwrap();
-    reopened(data).await.unwrap();
+    try_reopened(data).await.unwrap();
 }
 
 #[tokio::test]
@@ -115,7 +80,7 @@ async fn orphans_are_set_apart_and_removed_a_month_later() {
     let (orphan, note) = (QueueId(99).to_string(), content.join("a note of the operator"));
     fs::write(content.join(&orphan), "an orphan").unwrap();
     fs::write(&note, "kept").unwrap();
-    let store = reopened(dir.path()).await.unwrap();
+    let store = try_reopened(dir.path()).await.unwrap();
     assert!(content.join(&orphan).exists(), "a command that opens the store moves nothing");
     let made = fs::metadata(&note).unwrap().modified().unwrap();
     let now_ms = i64::try_from(made.duration_since(std::time::UNIX_EPOCH).unwrap().as_millis()).unwrap();

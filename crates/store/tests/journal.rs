@@ -1,55 +1,31 @@
 //! The journal on a real disk: what a crash at each point leaves, and what queries see meanwhile.
 #![allow(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used, clippy::expect_used)]
 
+mod world;
+
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use mail::{Body, Domain, EnhancedCode, Mailbox, Notify, QueueId, ReversePath};
-use store::{
-    Content, Disposition, Flow, ListFilter, Message, NewMessage, NewRecipient, RecipientKey, RecipientState, Settlement, Store, StoreError,
-    TlsWish,
-};
+use mail::{Domain, EnhancedCode, QueueId};
+use store::{Content, Disposition, ListFilter, Message, NewMessage, RecipientKey, RecipientState, Settlement, Store, StoreError};
 use tempfile::TempDir;
+use world::try_reopened;
 
 /// Batches start at multiples of this.
 const PAGE_BYTES: usize = 4096;
 
 fn message(content: &Content, recipients: &[&str]) -> NewMessage {
-    NewMessage {
-        message: Message {
-            id: content_id(content),
-            flow: Flow::Forward,
-            reverse_path: ReversePath::Null,
-            body: Body::SevenBit,
-            smtputf8: false,
-            ret: None,
-            envid: None,
-            tls: TlsWish::AsPublished,
-            arrived_ms: 1000,
-            expires_ms: 9_000_000,
-            rewritten_path: None,
-            may_report: true,
-            mendable: false,
-            delay_reported: false,
-            prefix: Bytes::from_static(b"Delivered-To: me@example.test\r\n"),
-        },
-        content: content.clone(),
-        recipients: recipients.iter().map(|to| recipient(to)).collect(),
-        claimed: true,
-        held: None,
-    }
+    let new = world::message(content_id(content).0, recipients, true);
+    let prefix = Bytes::from_static(b"Delivered-To: me@example.test\r\n");
+    NewMessage { message: Message { arrived_ms: 1000, expires_ms: 9_000_000, prefix, ..new.message }, content: content.clone(), ..new }
 }
 
 /// The subject of each content is its ID.
 fn content_id(content: &Content) -> QueueId {
     let subject = std::str::from_utf8(content.front()).unwrap().strip_prefix("Subject: ").unwrap();
     QueueId(subject.split("\r\n").next().unwrap().parse().unwrap())
-}
-
-fn recipient(to: &str) -> NewRecipient {
-    NewRecipient { mailbox: Mailbox::parse(to).unwrap(), notify: Notify::default(), orcpt: None, known_as: None }
 }
 
 fn octets(id: i64, size: usize) -> Vec<u8> {
@@ -118,12 +94,7 @@ fn damage(data: &Path, batch: usize, octet: u64) {
 
 /// Opens a directory after the threads of its previous store have ended.
 async fn reopened(data: &Path) -> Store {
-    loop {
-        match Store::open(data) {
-            Err(StoreError::InUse(_)) => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
-            other => return other.unwrap(),
-        }
-    }
+    try_reopened(data).await.unwrap()
 }
 
 #[tokio::test]

@@ -13,37 +13,20 @@ fn mailbox(text: &str) -> Mailbox {
 }
 
 fn message(id: i64, content: &Content, recipients: &[&str], claimed: bool) -> NewMessage {
-    NewMessage {
-        message: Message {
-            id: QueueId(id),
-            flow: Flow::Forward,
-            reverse_path: ReversePath::Mailbox(mailbox("her@foreign.test")),
-            body: Body::EightBit,
-            smtputf8: false,
-            ret: None,
-            envid: Some("env".into()),
-            tls: TlsWish::Required,
-            arrived_ms: 1000,
-            expires_ms: 9_000_000,
-            rewritten_path: None,
-            may_report: true,
-            mendable: false,
-            delay_reported: false,
-            prefix: Bytes::from_static(b"Delivered-To: me@example.test\r\n"),
-        },
-        content: content.clone(),
-        recipients: recipients
-            .iter()
-            .map(|r| NewRecipient {
-                mailbox: mailbox(r),
-                notify: Notify::parse("FAILURE,DELAY").unwrap(),
-                orcpt: None,
-                known_as: Some(mailbox("me@example.test")),
-            })
-            .collect(),
-        claimed,
-        held: None,
-    }
+    let new = world::message(id, recipients, claimed);
+    let message = Message {
+        reverse_path: ReversePath::Mailbox(mailbox("her@foreign.test")),
+        body: Body::EightBit,
+        envid: Some("env".into()),
+        tls: TlsWish::Required,
+        arrived_ms: 1000,
+        expires_ms: 9_000_000,
+        prefix: Bytes::from_static(b"Delivered-To: me@example.test\r\n"),
+        ..new.message
+    };
+    let notify = Notify::parse("FAILURE,DELAY").unwrap();
+    let known = |to: NewRecipient| NewRecipient { notify, known_as: Some(mailbox("me@example.test")), ..to };
+    NewMessage { message, content: content.clone(), recipients: new.recipients.into_iter().map(known).collect(), ..new }
 }
 
 fn small(id: i64) -> Content {

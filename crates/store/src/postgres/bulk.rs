@@ -44,13 +44,14 @@ pub(super) const REMOVE_DONE: &str = "WITH gone AS (DELETE FROM message m WHERE 
      WHERE o.content_id = ANY(ARRAY(SELECT content_id FROM gone)) AND o.id NOT IN (SELECT id FROM gone)) RETURNING c.id, c.size_bytes) \
      DELETE FROM content_piece p WHERE p.content_id = ANY(ARRAY(SELECT id FROM unnamed WHERE size_bytes > CAST($2 AS bigint)))";
 
-/// A claim that was lost meanwhile is not ours to end: the row is as its new owner says.
+/// A claim that was lost meanwhile is not ours to end: the row is as its new owner says. Nor is one that has ended: this is then the second time that the
+/// same outcome comes, since the answer to the first was lost. An outcome without a claim of its own counts unless another stay has the row.
 pub(super) const DEFER: &str = "UPDATE recipient r SET state = CAST(d.state AS bigint), next_attempt_ms = coalesce(d.at_ms, r.next_attempt_ms), \
      status = coalesce(d.status, r.status), reason = d.reason, attempts = r.attempts + d.counts \
      FROM unnest(CAST($1 AS bigint[]), CAST($2 AS bigint[]), CAST($3 AS bigint[]), CAST($4 AS bigint[]), CAST($5 AS text[]), CAST($6 AS text[]), \
      CAST($7 AS bigint[]), CAST($8 AS bigint[])) AS d(message_id, n, state, at_ms, status, reason, counts, owner) \
-     WHERE r.message_id = ANY(CAST($1 AS bigint[])) AND r.message_id = d.message_id AND r.n = d.n AND (r.state <> 1 OR r.owner = d.owner \
-     OR ((d.owner & 4294967295) = 0 AND r.owner >> 32 = d.owner >> 32)) RETURNING r.message_id";
+     WHERE r.message_id = ANY(CAST($1 AS bigint[])) AND r.message_id = d.message_id AND r.n = d.n AND ((r.state = 1 AND r.owner = d.owner) \
+     OR ((d.owner & 4294967295) = 0 AND (r.state <> 1 OR r.owner >> 32 = d.owner >> 32))) RETURNING r.message_id";
 
 type Values<'a> = Vec<Box<dyn ToSql + Sync + Send + 'a>>;
 

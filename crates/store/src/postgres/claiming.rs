@@ -62,7 +62,7 @@ pub(super) fn read_claimed(rows: &[Row], lease: Lease) -> Result<(Vec<Claimed>, 
 
 /// Claims recipients of a lane within a transaction of the caller.
 pub(super) fn claim(session: &Session, lane: &Domain, (now_ms, lease_ms): (i64, i64), limit: u32) -> Result<Vec<Claimed>, StoreError> {
-    if session.stay.is_draining() {
+    if !session.stay.may_claim() {
         return Ok(Vec::new());
     }
     let owner = session.owner();

@@ -18,6 +18,7 @@ mod server;
 mod session;
 mod sql;
 mod stay;
+mod steady_clock;
 mod tls;
 mod watch;
 mod writer;
@@ -48,7 +49,7 @@ impl LoneSession {
             schema::migrate(&mut opened.client).await?;
             Ok::<_, StoreError>(opened)
         })?;
-        let stay = std::sync::Arc::new(stay::Stay::new("copy"));
+        let stay = std::sync::Arc::new(stay::Stay::new("copy", steady_clock::SteadyClock::process()));
         Ok(Self { session: session::Session::new(opened, handle, stay), _net: net })
     }
 

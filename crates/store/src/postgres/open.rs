@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use mail::QueueId;
@@ -18,7 +18,8 @@ use super::pieces::{Download, Uploads, piece};
 use super::server::Server;
 use super::session::Session;
 use super::stay::Stay;
-use super::watch::{Registration, register};
+use super::steady_clock::SteadyClock;
+use super::watch::{Heartbeats, Registration, register};
 use super::writer::{Net, PgWriter, open_session};
 use super::{schema, watch as watching};
 use crate::batches::Batches;
@@ -30,6 +31,7 @@ use crate::handle::{Owner, Query, READ_LINE_MAX, Store};
 use crate::line::LINE_MAX;
 use crate::message::Lease;
 use crate::room::Room;
+use crate::simulated_node::SimulatedNode;
 use crate::tables;
 use crate::threads::Threads;
 
@@ -68,7 +70,8 @@ pub(crate) struct Cluster {
     news: watch::Receiver<News>,
     uploads: Uploads,
     net: Handle,
-    duties: Mutex<HashMap<Duty, Instant>>,
+    /// The stay that has taken a duty, and until when that is believed, by its clock. In the next stay the duty is another node's to take.
+    duties: Mutex<HashMap<Duty, (i64, Duration)>>,
     /// Distinguishes the copies of contents.
     copies: AtomicU64,
 }
@@ -108,17 +111,21 @@ impl Cluster {
         self.stay.name()
     }
 
-    /// Whether this node has taken a duty so lately that the database need not be asked.
-    #[allow(clippy::disallowed_methods)] // the first half of a lease, by the clock that nobody sets
-    pub fn has_duty(&self, duty: Duty) -> bool {
-        let until = self.duties.lock().unwrap_or_else(PoisonError::into_inner).get(&duty).copied();
-        until.is_some_and(|until| Instant::now() < until) && self.may_deliver(Lease(Some(self.stay.any_owner())))
+    /// The stay, and now by its clock, for [`Self::note_duty`].
+    pub fn asks(&self) -> (i64, Duration) {
+        (self.stay.number(), self.stay.asks())
     }
 
-    /// When a duty is asked for that this node may keep for `lease`: half of it is believed.
-    #[allow(clippy::disallowed_methods)] // as above
-    pub fn note_duty(&self, duty: Duty, asked: Instant, lease: Duration) {
-        self.duties.lock().unwrap_or_else(PoisonError::into_inner).insert(duty, asked + lease / 2);
+    /// Whether this stay has taken a duty so lately that the database need not be asked.
+    pub fn has_duty(&self, duty: Duty) -> bool {
+        let taken = self.duties.lock().unwrap_or_else(PoisonError::into_inner).get(&duty).copied();
+        let (stay, now) = self.asks();
+        taken.is_some_and(|(of, until)| of == stay && now < until) && self.may_deliver(Lease(Some(self.stay.any_owner())))
+    }
+
+    /// When a duty was asked for that this stay may keep for `lease`: half of it is believed.
+    pub fn note_duty(&self, duty: Duty, (stay, asked): (i64, Duration), lease: Duration) {
+        self.duties.lock().unwrap_or_else(PoisonError::into_inner).insert(duty, (stay, asked + lease / 2));
     }
 
     /// Writes a large content, before its message is committed.
@@ -150,13 +157,30 @@ impl Store {
     /// [`StoreError::InUse`] if another process has the directory open; [`StoreError::Unavailable`] if the database cannot be reached;
     /// [`StoreError::Settings`] if it would lose mail, or another node has the name.
     pub async fn open_postgres(data: &Path, settings: PostgresSettings) -> Result<Self, StoreError> {
+        Self::open_node(data, settings, None).await
+    }
+
+    /// Opens a store over PostgreSQL as a node of a simulation, which moves its clock and has it send its heartbeats.
+    ///
+    /// # Errors
+    /// As [`Store::open_postgres`]; [`StoreError::Closed`] if the node has a store already.
+    pub async fn open_postgres_simulated(data: &Path, settings: PostgresSettings, node: &SimulatedNode) -> Result<Self, StoreError> {
+        Self::open_node(data, settings, Some(node)).await
+    }
+
+    async fn open_node(data: &Path, settings: PostgresSettings, simulated: Option<&SimulatedNode>) -> Result<Self, StoreError> {
+        let heartbeats = match simulated {
+            None => Heartbeats::Timed,
+            Some(node) => Heartbeats::Stepped(node.heartbeats().ok_or(StoreError::Closed)?),
+        };
         let server = Arc::new(Server::parse(&settings.url, settings.password.as_deref(), settings.accept_loss)?);
         let directory = DataDir::lock(data, COPIES)?;
         remove_copies(&directory.content)?;
         let room = Arc::new(Room::open(data)?);
         let instance = instance(data)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("store-net").enable_all().build()?;
-        let (net, stay) = (Net(Some(runtime)), Arc::new(Stay::new(&settings.node)));
+        let clock = simulated.map_or_else(SteadyClock::process, SteadyClock::simulated);
+        let (net, stay) = (Net(Some(runtime)), Arc::new(Stay::new(&settings.node, clock)));
         let Some(handle) = net.0.as_ref().map(|runtime| runtime.handle().clone()) else { return Err(StoreError::Closed) };
         let own = Registration { instance, version: settings.version, schema: schema::newest() };
         let number = {
@@ -165,7 +189,7 @@ impl Store {
         };
         QueueId::of_node(number);
         let (news, heard) = watch::channel(News::default());
-        handle.spawn(watching::run(server.clone(), stay.clone(), own, news));
+        handle.spawn(watching::run(server.clone(), stay.clone(), own, (news, heartbeats)));
         let content = Arc::new(directory.content);
         let files = ContentFiles::copies(content, room);
         let cluster = Cluster {

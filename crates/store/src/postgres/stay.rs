@@ -6,8 +6,9 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::steady_clock::SteadyClock;
 use crate::message::Lease;
 
 /// The lease of a node in the database, in seconds.
@@ -27,8 +28,8 @@ const DOUBTED_FOR: Duration = Duration::from_secs(600);
 pub(crate) struct Stay {
     name: String,
     number: AtomicI64,
-    base: Instant,
-    /// When the lease was asked for, in milliseconds after `base`.
+    clock: SteadyClock,
+    /// When the lease was asked for, in milliseconds by `clock`.
     asked_ms: AtomicU64,
     is_draining: AtomicBool,
     /// Nodes that serve, as of the last heartbeat.
@@ -39,18 +40,13 @@ pub(crate) struct Stay {
     doubted: Mutex<Vec<(i64, Duration)>>,
 }
 
-#[allow(clippy::disallowed_methods)] // a lease is counted by the process's own clock, which nobody sets
-fn now() -> Instant {
-    Instant::now()
-}
-
 impl Stay {
     /// A stay that has not begun.
-    pub fn new(name: &str) -> Self {
+    pub fn new(name: &str, clock: SteadyClock) -> Self {
         Self {
             name: name.to_owned(),
             number: AtomicI64::new(0),
-            base: now(),
+            clock,
             asked_ms: AtomicU64::new(0),
             is_draining: AtomicBool::new(false),
             transaction: AtomicU32::new(0),
@@ -93,9 +89,9 @@ impl Stay {
         doubted.iter().map(|(owner, _)| *owner).collect()
     }
 
-    /// Now, for [`Self::renew`].
+    /// Now, by the clock that nobody sets; for [`Self::renew`].
     pub fn asks(&self) -> Duration {
-        now().duration_since(self.base)
+        self.clock.elapsed()
     }
 
     /// The lease was renewed by a question that was asked then.
@@ -113,6 +109,11 @@ impl Stay {
     pub fn may_deliver(&self, lease: Lease) -> bool {
         let asked = Duration::from_millis(self.asked_ms.load(Ordering::SeqCst));
         lease.0.is_none_or(|owner| owner >> TRANSACTION_BITS == self.number() && self.asks().saturating_sub(asked) < BELIEVED_FOR)
+    }
+
+    /// Whether this node may claim. One that drains takes no mail; one that cannot be sure of its lease would keep from others what it may not deliver.
+    pub fn may_claim(&self) -> bool {
+        !self.is_draining() && self.may_deliver(Lease(Some(self.any_owner())))
     }
 
     /// Time since the last renewal of the lease was asked for.
@@ -144,20 +145,31 @@ impl Stay {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::simulated_node::SimulatedNode;
 
     #[test]
     fn a_lease_ends_with_its_stay_and_without_renewal() {
-        let stay = Stay::new("a");
+        let node = SimulatedNode::default();
+        let stay = Stay::new("a", SteadyClock::simulated(&node));
         stay.begin(7, stay.asks());
         let lease = Lease(Some(stay.next_owner()));
         assert!(stay.may_deliver(lease) && stay.may_deliver(Lease::default()));
         stay.begin(8, stay.asks());
         assert!(!stay.may_deliver(lease), "of an earlier stay");
-        assert!(stay.may_deliver(Lease(Some(stay.next_owner()))));
-        let old = Stay { base: now() - BELIEVED_FOR, ..Stay::new("b") };
-        assert!(!old.may_deliver(Lease(Some(old.next_owner()))), "it was not renewed");
+        let lease = Lease(Some(stay.next_owner()));
         stay.doubt(5);
         assert_eq!(stay.doubted(), [5]);
-        assert!(old.may_deliver(Lease::default()), "what nobody else has may always be delivered");
+        node.advance(BELIEVED_FOR - Duration::from_millis(1));
+        assert!(stay.may_deliver(lease));
+        let asked = stay.asks();
+        node.advance(Duration::from_millis(1));
+        assert!(!stay.may_deliver(lease), "it was not renewed");
+        assert!(stay.may_deliver(Lease::default()), "what nobody else has may always be delivered");
+        stay.renew(asked);
+        assert!(stay.may_deliver(lease), "it is counted from the question, not from the answer");
+        node.advance(BELIEVED_FOR - Duration::from_millis(1));
+        assert!(!stay.may_deliver(lease));
+        node.advance(DOUBTED_FOR);
+        assert!(stay.doubted().is_empty());
     }
 }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_postgres::Client;
 
@@ -15,6 +15,7 @@ use super::server::{Opened, Server};
 use super::stay::{LEASE_S, Stay};
 use crate::cluster::{News, NodeState};
 use crate::error::StoreError;
+use crate::simulated_node::BeatDue;
 
 /// Interval of heartbeats.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(5);
@@ -95,8 +96,19 @@ pub(super) async fn register(client: &mut Client, own: &Registration, stay: &Sta
     Ok(small)
 }
 
+/// When heartbeats are sent.
+pub(super) enum Heartbeats {
+    /// Every [`HEARTBEAT_EVERY`].
+    Timed,
+    /// When a simulation says so.
+    Stepped(mpsc::Receiver<BeatDue>),
+}
+
 /// Watches until the store is closed, which is when `news` has no other holder.
-pub(super) async fn run(server: Arc<Server>, stay: Arc<Stay>, own: Registration, news: watch::Sender<News>) {
+pub(super) async fn run(server: Arc<Server>, stay: Arc<Stay>, own: Registration, (news, heartbeats): (watch::Sender<News>, Heartbeats)) {
+    if let Heartbeats::Stepped(due) = heartbeats {
+        return run_stepped(&server, &stay, &own, (news, due)).await;
+    }
     let name = format!("waypost {} watch", stay.name());
     while !news.is_closed() {
         let ended = match server.connect(&name).await {
@@ -107,6 +119,38 @@ pub(super) async fn run(server: Arc<Server>, stay: Arc<Stay>, own: Registration,
             tracing::warn!(%error, "the connection that keeps this node's lease is lost; opening another one");
             tokio::time::sleep(AGAIN_AFTER).await;
         }
+    }
+}
+
+/// The same in a simulation, which knows the outcome of each heartbeat.
+async fn run_stepped(
+    server: &Server,
+    stay: &Stay,
+    own: &Registration,
+    (news, mut heartbeats): (watch::Sender<News>, mpsc::Receiver<BeatDue>),
+) {
+    let name = format!("waypost {} watch", stay.name());
+    let mut watch: Option<Watch<'_>> = None;
+    loop {
+        let due = tokio::select! {
+            biased;
+            () = news.closed() => return,
+            due = heartbeats.recv() => due,
+        };
+        let Some(answer) = due else { return };
+        let outcome = async {
+            if watch.as_ref().is_none_or(|watch| watch.opened.client.is_closed()) {
+                watch = Some(Watch { opened: server.connect(&name).await?, stay, own, news: &news, seen: News::default() });
+            }
+            let Some(watch) = &mut watch else { return Err(StoreError::Closed) };
+            watch.beat().await?;
+            watch.look().await
+        };
+        let outcome = outcome.await;
+        if outcome.is_err() {
+            watch = None;
+        }
+        let _ = answer.send(outcome);
     }
 }
 

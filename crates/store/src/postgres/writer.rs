@@ -45,8 +45,8 @@ pub(super) struct PgWriter {
     pub stay: Arc<Stay>,
     pub session: Option<Session>,
     pub batches: Arc<Batches>,
-    /// When a connection could not be opened last, and why.
-    pub refused: Option<(Instant, StoreError)>,
+    /// When a connection could not be opened last, by the clock of the stay, and why.
+    pub refused: Option<(Duration, StoreError)>,
     /// Held until the last operation is done.
     pub lock: File,
 }
@@ -106,14 +106,13 @@ impl PgWriter {
     }
 
     /// The connection; opens one if there is none.
-    #[allow(clippy::disallowed_methods)] // how soon a connection is tried again, which no outcome depends on
     fn session(&mut self) -> Result<&Session, StoreError> {
         if self.session.as_ref().is_some_and(Session::is_over) {
             self.session = None;
         }
         if self.session.is_none() {
             if let Some((since, error)) = &self.refused
-                && since.elapsed() < NO_CONNECTION
+                && self.stay.asks().saturating_sub(*since) < NO_CONNECTION
             {
                 return Err(error.clone());
             }
@@ -127,7 +126,7 @@ impl PgWriter {
                 }
                 Err(error) => {
                     tracing::error!(%error, "no connection to the database; mail is refused for now (4xx), and what is queued waits");
-                    self.refused = Some((Instant::now(), error.clone()));
+                    self.refused = Some((self.stay.asks(), error.clone()));
                     return Err(error);
                 }
             }
@@ -195,14 +194,14 @@ fn commit_bulk(session: &Session, batches: &Batches, jobs: Vec<WriteJob>) -> Vec
 
 fn fly_bulk(session: &Session, jobs: &[WriteJob]) -> Result<Vec<Result<WriteOutcome, StoreError>>, StoreError> {
     session.trust();
-    let (owner, is_draining) = (session.begin_owner(), session.stay.is_draining());
+    let (owner, may_claim) = (session.begin_owner(), session.stay.may_claim());
     let lease = Lease(Some(owner));
     let (mut arrivals, mut settlements, mut claims) = (Vec::new(), Vec::new(), Vec::new());
     for job in jobs {
         match &job.operation {
             Operation::Enqueue { messages, lease_ms } => arrivals.push((messages.as_slice(), *lease_ms)),
             Operation::Settle { settlement, .. } => settlements.push(settlement),
-            Operation::Claim { lane, now_ms, lease_ms, limit } if !is_draining => {
+            Operation::Claim { lane, now_ms, lease_ms, limit } if may_claim => {
                 claims.push(claiming::claim_step(lane, *now_ms, *lease_ms, *limit, owner));
             }
             _ => {}
@@ -229,7 +228,7 @@ fn fly_bulk(session: &Session, jobs: &[WriteJob]) -> Result<Vec<Result<WriteOutc
     for job in jobs {
         outcomes.push(Ok(match &job.operation {
             Operation::Enqueue { .. } => WriteOutcome::Enqueued(lease),
-            Operation::Claim { .. } if !is_draining => {
+            Operation::Claim { .. } if may_claim => {
                 let rows = claimed.next().unwrap_or_default();
                 let (claimed, unreadable) = claiming::read_claimed(&rows, lease)?;
                 for (key, reason) in unreadable {

@@ -1,17 +1,65 @@
 //! Runs a test over each engine: a data directory, and the database behind it.
 #![allow(
     dead_code,
+    unused_imports,
+    unused_macros,
     clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::panic,
     reason = "each test file uses a part of it; a test that cannot start fails"
 )]
 
+pub mod nodes;
+
 use std::path::Path;
 
+use bytes::Bytes;
+use mail::{Body, Mailbox, Notify, QueueId, ReversePath};
 use pg_lab::PgServer;
-use store::{PostgresSettings, Store, StoreError};
+use store::{Content, Flow, Message, NewMessage, NewRecipient, PostgresSettings, Store, StoreError, TlsWish};
 use tempfile::TempDir;
+
+/// A small message from the null reverse-path, which a test changes where it needs to.
+pub fn message(id: i64, recipients: &[&str], claimed: bool) -> NewMessage {
+    NewMessage {
+        message: Message {
+            id: QueueId(id),
+            flow: Flow::Forward,
+            reverse_path: ReversePath::Null,
+            body: Body::SevenBit,
+            smtputf8: false,
+            ret: None,
+            envid: None,
+            tls: TlsWish::AsPublished,
+            arrived_ms: 0,
+            expires_ms: i64::MAX,
+            rewritten_path: None,
+            may_report: true,
+            mendable: false,
+            delay_reported: false,
+            prefix: Bytes::new(),
+        },
+        content: Content::memory(QueueId(id), Bytes::from_static(b"Subject: hi\r\n\r\n")),
+        recipients: recipients.iter().map(|to| recipient(to)).collect(),
+        claimed,
+        held: None,
+    }
+}
+
+/// A recipient without options.
+pub fn recipient(to: &str) -> NewRecipient {
+    NewRecipient { mailbox: Mailbox::parse(to).unwrap(), notify: Notify::default(), orcpt: None, known_as: None }
+}
+
+/// Opens a data directory after the threads of its previous store have ended.
+pub async fn try_reopened(data: &Path) -> Result<Store, StoreError> {
+    loop {
+        match Store::open(data) {
+            Err(StoreError::InUse(_)) => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
+            other => return other,
+        }
+    }
+}
 
 /// A data directory, and the database behind it.
 pub struct World {

@@ -9,7 +9,7 @@ use anyhow::Result;
 use net::acme::ActiveChallenge;
 use net::{Clock, sha256};
 use store::{NodeValues, StoreError};
-use tokio::time::{Instant, sleep};
+use tokio::time::{sleep, timeout};
 
 use super::{CHALLENGES, SharedFiles};
 
@@ -47,21 +47,18 @@ impl SharedFiles {
         let value = serde_json::to_vec(&self.challenges.own())?;
         let wanted = digest(&value);
         self.store.shared_put(&self.own(CHALLENGES), value, Clock::system().now_ms()).await?;
-        let until = Instant::now() + ANSWERED_MAX;
-        loop {
-            let silent = self.silent_nodes(&wanted).await?;
-            if silent.is_empty() {
-                return Ok(());
+        let answered = async {
+            while !self.silent_nodes(&wanted).await?.is_empty() {
+                sleep(LOOK_EVERY).await;
             }
-            if Instant::now() >= until {
-                tracing::warn!(
-                    nodes = silent.join(", "),
-                    "these nodes do not answer the authority yet; if it asks one of them, the order fails"
-                );
-                return Ok(());
-            }
-            sleep(LOOK_EVERY).await;
+            Ok::<(), StoreError>(())
+        };
+        if let Ok(ended) = timeout(ANSWERED_MAX, answered).await {
+            return Ok(ended?);
         }
+        let silent = self.silent_nodes(&wanted).await?.join(", ");
+        tracing::warn!(nodes = silent, "these nodes do not answer the authority yet; if it asks one of them, the order fails");
+        Ok(())
     }
 
     /// The other nodes that run and have not said that they answer it.

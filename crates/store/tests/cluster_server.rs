@@ -1,0 +1,137 @@
+//! A node and its PostgreSQL: what is refused, what is said, outages, and what a load costs.
+#![allow(clippy::disallowed_methods, clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used)]
+
+mod world;
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use mail::{EnhancedCode, QueueId};
+use pg_lab::PgServer;
+use store::{Content, Disposition, NewMessage, PostgresSettings, Settlement, Store, StoreError};
+use world::message;
+use world::nodes::{Nodes, done, key, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_its_database_a_node_acknowledges_nothing_and_recovers_by_itself() {
+    let mut nodes = Nodes::new();
+    let a = nodes.start("a").await;
+    let lease = a.commit(vec![message(1, &["me@x.test"], true)], 0).await.unwrap().lease();
+    nodes.server.stop();
+    let begin = Instant::now();
+    for id in 2..5 {
+        let refused = a.commit(vec![message(id, &["me@x.test"], false)], 0).await.unwrap_err();
+        assert!(matches!(refused, StoreError::Unavailable(_)), "{refused}");
+        assert!(a.totals().await.is_err());
+    }
+    assert!(begin.elapsed() < Duration::from_secs(5), "a client is not kept waiting: {:?}", begin.elapsed());
+    nodes.server.resume();
+    until("commits again", Duration::from_secs(5), async || a.commit(vec![message(9, &["me@x.test"], false)], 0).await.is_ok()).await;
+    assert!(a.totals().await.is_ok() || a.totals().await.is_ok());
+    assert!(a.may_deliver(lease), "a short outage costs no claim");
+    a.settle(Settlement { lease, ..done(&[key(1, 0)]) }, 0).await.unwrap();
+    assert_eq!(nodes.server.sql("SELECT message_id FROM recipient ORDER BY 1"), "9");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_would_lose_mail_is_refused() {
+    let mut nodes = Nodes::over(PgServer::start("fsync = on\nsynchronous_commit = off\n"));
+    let careful = PostgresSettings { accept_loss: false, ..nodes.settings("a") };
+    let refused = nodes.try_start(careful.clone()).await.unwrap_err();
+    assert!(refused.to_string().contains("synchronous_commit = off") && refused.to_string().contains("store.accept_loss"), "{refused}");
+    nodes.server.stop();
+    nodes.server.configure("fsync = off\n");
+    nodes.server.resume();
+    assert!(nodes.try_start(careful.clone()).await.unwrap_err().to_string().contains("fsync = off"));
+    nodes.server.stop();
+    nodes.server.configure("fsync = on\n");
+    nodes.server.resume();
+    nodes.try_start(careful).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_newer_by_one_step_is_served_and_by_two_refused() {
+    let mut nodes = Nodes::new();
+    drop(nodes.start("a").await);
+    nodes.server.sql("UPDATE waypost_schema SET version = version + 1");
+    let a = nodes.start("b").await;
+    a.commit(vec![message(1, &["me@x.test"], false)], 0).await.unwrap();
+    nodes.server.sql("UPDATE waypost_schema SET version = version + 1");
+    let refused = nodes.try_start(nodes.settings("c")).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Newer { .. }), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_server_refuses_is_said_clearly() {
+    let mut nodes = Nodes::new();
+    let error = |result: Result<Store, StoreError>| {
+        let error = result.unwrap_err();
+        assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+        error.to_string()
+    };
+    let url = nodes.server.url_of("waypost", "absent");
+    let absent = error(nodes.try_start(PostgresSettings { url, ..nodes.settings("a") }).await);
+    assert!(absent.contains("\"absent\" does not exist"), "{absent}");
+    let url = nodes.server.url_of("nobody", "waypost");
+    let stranger = error(nodes.try_start(PostgresSettings { url, ..nodes.settings("a") }).await);
+    assert!(stranger.contains("refuses the login"), "{stranger}");
+    nodes.server.sql("ALTER DATABASE waypost SET default_transaction_read_only = on");
+    let read_only = error(nodes.try_start(nodes.settings("a")).await);
+    assert!(read_only.contains("read-only"), "{read_only}");
+    nodes.server.sql_in("postgres", "ALTER DATABASE waypost RESET default_transaction_read_only");
+    let a = nodes.start("a").await;
+    nodes.server.sql("ALTER DATABASE waypost SET default_transaction_read_only = on");
+    nodes.server.sql_in("postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'waypost'");
+    let open = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'waypost a writer'";
+    until("the connection to end", Duration::from_secs(10), async || nodes.server.sql_in("postgres", open) == "0").await;
+    assert!(matches!(a.commit(vec![message(1, &["me@x.test"], false)], 0).await, Err(StoreError::Unavailable(_))));
+    nodes.server.sql_in("postgres", "ALTER DATABASE waypost RESET default_transaction_read_only");
+    until("it writes again", Duration::from_secs(5), async || a.commit(vec![message(1, &["me@x.test"], false)], 0).await.is_ok()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_with_nul_is_stored_and_does_not_stop_others() {
+    let mut nodes = Nodes::new();
+    let a = nodes.start("a").await;
+    let lease = a.commit(vec![message(1, &["me@x.test"], true)], 0).await.unwrap().lease();
+    let deferred = Disposition::Deferred { next_attempt_ms: 5, status: EnhancedCode(4, 0, 0), reason: "bad \0 reply".into(), counts: true };
+    a.settle(Settlement { recipients: vec![(key(1, 0), deferred)], lease, ..Settlement::default() }, 0).await.unwrap();
+    assert_eq!(nodes.server.sql("SELECT reason FROM recipient"), "bad \u{fffd} reply");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_under_load_shares_transactions_and_its_log_is_bounded() {
+    const SESSIONS: i64 = 100;
+    const EACH: i64 = 30;
+    const CONTENT_BYTES: usize = 10 * 1024;
+    let mut nodes = Nodes::over(PgServer::start("fsync = on\n"));
+    let a = nodes.start("a").await;
+    let content: Vec<u8> = (0..CONTENT_BYTES).map(|n| b'a' + u8::try_from(n * n % 26).unwrap()).collect();
+    let at = |server: &PgServer| server.sql("SELECT pg_current_wal_insert_lsn() - '0/0'").parse::<u64>().unwrap();
+    let (before, batches, begin) = (at(&nodes.server), a.batches().committed, Instant::now());
+    let sessions: Vec<_> = (0..SESSIONS)
+        .map(|session| {
+            let (a, content) = (a.clone(), Bytes::from(content.clone()));
+            tokio::spawn(async move {
+                for n in 0..EACH {
+                    let id = 1 + session * EACH + n;
+                    let new = NewMessage { content: Content::memory(QueueId(id), content.clone()), ..message(id, &["me@x.test"], true) };
+                    let lease = a.commit(vec![new], i64::MAX / 2).await.unwrap().lease();
+                    a.settle_beside(Settlement { lease, ..done(&[key(id, 0)]) }, 0).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for session in sessions {
+        session.await.unwrap();
+    }
+    let messages = u64::try_from(SESSIONS * EACH).unwrap();
+    let (transactions, log) = (a.batches().committed - batches, (at(&nodes.server) - before) / messages);
+    eprintln!("{:?}: {messages} messages in {transactions} transactions, {log} octets of log each", begin.elapsed());
+    assert_eq!(
+        nodes.server.sql("SELECT (SELECT count(*) FROM recipient) + (SELECT count(*) FROM message) + (SELECT count(*) FROM content)"),
+        "0"
+    );
+    assert!(messages >= 20 * transactions, "{messages} messages in {transactions} transactions");
+    assert!(log <= 3 * CONTENT_BYTES as u64, "{log} octets of log for a message of {CONTENT_BYTES}");
+}
