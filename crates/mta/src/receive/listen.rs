@@ -175,7 +175,7 @@ pub(crate) async fn listen(listener: TcpDoor, kind: ListenerKind, sessions: Sess
 }
 
 async fn session(mut tcp: Tcp, peer: SocketAddr, kind: ListenerKind, sessions: Sessions, inbound: Arc<Inbound>) {
-    let client = match inbound.proxies.client_of(&mut tcp, peer).await {
+    let client = match Box::pin(inbound.proxies.client_of(&mut tcp, peer)).await {
         Ok(client) => client.ip().to_canonical(),
         Err(error) => return session_log::proxy_refused(&inbound.shared, Party::unknown(peer.ip().to_canonical(), kind), &error),
     };
@@ -213,6 +213,22 @@ async fn session(mut tcp: Tcp, peer: SocketAddr, kind: ListenerKind, sessions: S
     let mut driver = Box::new(SessionDriver::new(stream, secured, who, kind, inbound));
     driver.place = place;
     if caught(driver.run(refusal)).await.is_none() {
-        driver.give_up().await;
+        Box::pin(driver.give_up()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The size of what a function returns.
+    fn size_of_future<A, B, C, D, E, F>(_: impl Fn(A, B, C, D, E) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn an_idle_session_is_small() {
+        let (task, driver) = (size_of_future(session), size_of::<SessionDriver>());
+        assert!(task + driver <= 4096, "{task} octets of the task and {driver} of the driver");
     }
 }

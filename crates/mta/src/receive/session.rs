@@ -200,14 +200,14 @@ impl SessionDriver {
     }
 
     async fn handle(&mut self, event: ServerEvent) -> Result<(), ConnectionLost> {
-        // Rare events are boxed: an idle session, as most are, must be small.
+        // What an event needs is boxed: an idle session, as most are, must be small.
         match event {
             ServerEvent::StartTls => return Box::pin(self.start_tls()).await,
             ServerEvent::Auth(step) => Box::pin(self.auth(step)).await,
-            ServerEvent::Mail { reverse_path, .. } => self.mail(&reverse_path).await,
-            ServerEvent::Recipient(recipient) => self.recipient(&recipient).await,
+            ServerEvent::Mail { reverse_path, .. } => Box::pin(self.mail(&reverse_path)).await,
+            ServerEvent::Recipient(recipient) => Box::pin(self.recipient(&recipient)).await,
             ServerEvent::Data => Box::pin(self.data()).await,
-            ServerEvent::Content(bytes) => self.content(&bytes).await,
+            ServerEvent::Content(bytes) => Box::pin(self.content(&bytes)).await,
             ServerEvent::ContentAborted => self.spool = None,
             ServerEvent::ContentEnd => {
                 self.flush().await?;
