@@ -132,14 +132,14 @@ impl Run {
         let node = &mut self.nodes[n];
         node.cables.retain(|cable| cable.late() > 0);
         node.cables.push(cable.clone());
-        let clock = SimulatedNode::default();
         let url = cable.url(self.database.name());
         let settings = PostgresSettings { url, password: None, node: node.name.clone(), accept_loss: true, version: "simulated".into() };
-        let store = loop {
+        let (clock, store) = loop {
+            let clock = SimulatedNode::default();
             // The threads of the life before may not have ended.
             match Store::open_postgres_simulated(node.home.path(), settings.clone(), &clock).await {
                 Err(StoreError::InUse(_)) => tokio::time::sleep(Duration::from_millis(1)).await,
-                other => break other.with_context(|| format!("node {} does not start", node.name))?,
+                other => break (clock, other.with_context(|| format!("node {} does not start", node.name))?),
             }
         };
         node.lives += 1;
@@ -186,7 +186,9 @@ impl Run {
                 for cable in &node.cables {
                     open += cable.settled().await?;
                 }
-                if open == self.database.connections(&node.name).await? {
+                // A node that has ended closes its connections last, after the end of its lease is written.
+                let is_over = node.life.is_some() || open == node.cables.iter().map(Cable::late).sum::<usize>();
+                if is_over && open == self.database.connections(&node.name).await? {
                     return anyhow::Ok(());
                 }
             }
