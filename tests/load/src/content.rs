@@ -17,11 +17,20 @@ pub const END: &[u8] = b"\r\n.\r\n";
 const LINE_BYTES: usize = 78;
 const BLOCK_LINES: usize = 32 * 1024;
 
+/// Maximum octets of a message.
+pub const BYTES_MAX: usize = 48 << 20;
+
+/// What most messages are taken from; it is made in a few milliseconds.
+static BLOCK: LazyLock<Vec<u8>> = LazyLock::new(|| lines(BLOCK_LINES));
+
+/// What larger messages are taken from.
+static LARGE_BLOCK: LazyLock<Vec<u8>> = LazyLock::new(|| lines(BYTES_MAX / LINE_BYTES));
+
 /// Lines of letters, a few of which begin with a dot, in their form on the wire (two dots).
-static BLOCK: LazyLock<Vec<u8>> = LazyLock::new(|| {
-    let mut block = Vec::with_capacity(BLOCK_LINES * LINE_BYTES);
+fn lines(number: usize) -> Vec<u8> {
+    let mut block = Vec::with_capacity(number * LINE_BYTES);
     let mut state = 12_345_u32;
-    for line in 0..BLOCK_LINES {
+    for line in 0..number {
         let dots = if line % 97 == 5 { 2 } else { 0 };
         block.extend(std::iter::repeat_n(b'.', dots));
         for _ in dots..LINE_BYTES - 2 {
@@ -31,7 +40,7 @@ static BLOCK: LazyLock<Vec<u8>> = LazyLock::new(|| {
         block.extend_from_slice(b"\r\n");
     }
     block
-});
+}
 
 /// The field's contents.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,8 +84,7 @@ impl Message {
     /// Builds a message of about `bytes` octets. With `proof` it has the digest of its body.
     pub fn new(from: &str, to: &[&str], run: u64, number: u64, bytes: usize, proof: bool) -> Self {
         let own = format!("number {number} of run {run}\r\n");
-        let lines = (bytes.saturating_sub(340) / LINE_BYTES).min(BLOCK_LINES);
-        let block_bytes = lines * LINE_BYTES;
+        let block_bytes = bytes.min(BYTES_MAX).saturating_sub(340) / LINE_BYTES * LINE_BYTES;
         let digest = if proof { hex(&unstuffed(&[own.as_bytes(), block(block_bytes)].concat())) } else { "-".to_owned() };
         let head = format!(
             "From: <{from}>\r\nTo: <{}>\r\nSubject: load {run}-{number}\r\nDate: Sat, 28 Nov 2026 10:00:00 +0000\r\n\
@@ -100,7 +108,8 @@ impl Message {
 }
 
 fn block(bytes: usize) -> &'static [u8] {
-    BLOCK.get(..bytes).unwrap_or_default()
+    let block = if bytes > BLOCK_LINES * LINE_BYTES { &LARGE_BLOCK } else { &BLOCK };
+    block.get(..bytes).unwrap_or_default()
 }
 
 /// Content without the dot that was added to each line that begins with one (RFC 5321 s.4.5.2).

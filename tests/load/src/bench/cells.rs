@@ -4,6 +4,8 @@ use std::str::FromStr;
 
 use anyhow::{Result, bail};
 
+use crate::content::BYTES_MAX;
+
 const KIB: usize = 1024;
 
 /// Maximum messages in a session of a client that forwards mail.
@@ -49,6 +51,7 @@ impl FromStr for Cell {
         let form = || format!("`{text}` is not SESSIONSxBYTESxMESSAGES");
         let to_usize = |n: &u64| usize::try_from(*n).map_err(|_| form());
         match numbers.map_err(|_| form())?.as_slice() {
+            [_, bytes, ..] if *bytes > BYTES_MAX as u64 => Err(format!("`{text}`: a message has at most {BYTES_MAX} octets")),
             [sessions, bytes, messages] => Ok(Self::new(to_usize(sessions)?, to_usize(bytes)?, *messages, MESSAGES_EACH)),
             [sessions, bytes, messages, each] => {
                 Ok(Self::new(to_usize(sessions)?, to_usize(bytes)?, *messages, u32::try_from(*each).map_err(|_| form())?))
@@ -149,7 +152,7 @@ mod tests {
         assert_eq!((cell, cell.name().as_str()), (Cell::new(10, 1024, 4000, 50), "1 KiB x 10"));
         let cell: Cell = "1x1048576x9x1".parse().unwrap();
         assert_eq!(cell.name(), "1 MiB x 1, 1 a session");
-        assert!("10x10".parse::<Cell>().is_err() && "axbxc".parse::<Cell>().is_err());
+        assert!("10x99999999x1".parse::<Cell>().is_err() && "10x10".parse::<Cell>().is_err() && "axbxc".parse::<Cell>().is_err());
     }
 
     #[test]
