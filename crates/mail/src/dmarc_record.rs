@@ -59,6 +59,9 @@ fn policy(value: Option<&str>) -> Option<DmarcPolicy> {
 impl DmarcPolicyRecord {
     /// Reads a text record; `None` if it is not a DMARC record.
     pub fn parse(text: &[u8]) -> Option<Self> {
+        if !is_dmarc(text) {
+            return None;
+        }
         let text = String::from_utf8_lossy(text);
         let mut tags = text.split(';').filter_map(|item| item.split_once('=')).map(|(name, value)| (name.trim(), value.trim()));
         // The first tag, and in this case (s.4.7).
@@ -157,7 +160,7 @@ mod tests {
             let record = DmarcPolicyRecord::parse(format!("v=DMARC1; p=none; rua={rua}").as_bytes()).unwrap();
             assert_eq!(record.has_report_address(), reaches, "{rua}");
         }
-        for bad in [&b"v=DMARC1"[..], b"v=DMARC1; p=x", b"p=none; v=DMARC1", b"v=dmarc1; p=none", b"v=DMARC10; p=none"] {
+        for bad in [&b"v=DMARC1"[..], b"v=DMARC1; p=x", b"p=none; v=DMARC1", b"DMARC1; v=DMARC1; p=none", b"v=dmarc1; p=none", b"v=DMARC10; p=none"] {
             assert_eq!(DmarcPolicyRecord::parse(bad), None);
         }
         assert!(is_dmarc(b"v = DMARC1 ; p=none") && !is_dmarc(b"v=DMARC10;") && !is_dmarc(b""));
