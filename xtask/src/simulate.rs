@@ -3,6 +3,7 @@
 //! Its lock file is a copy of the checkout's, made before each build; so cargo is called without `--locked`. Invariant: the simulation is compiled in a
 //! workspace of its own, so that its tokio is not that of the checkout's binaries.
 
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -23,6 +24,9 @@ const TOGETHER_SEEDS: &str = "101-102";
 
 /// The time for fresh seeds of many nodes, in minutes.
 const FRESH_NODE_MINUTES: &str = "1";
+
+/// A file system in memory.
+const MEMORY: &str = "/dev/shm";
 
 /// The option for many nodes.
 const NODES: &str = "--nodes";
@@ -55,8 +59,13 @@ fn many_nodes() -> Result<()> {
     must(nodes().args(["--seeds", TOGETHER_SEEDS, "--together"]))
 }
 
+/// The simulation of many nodes, whose databases are in memory: what a disk does is not in question.
 fn nodes() -> Command {
-    program(target().join("debug/node_simulation"))
+    let mut simulation = program(target().join("debug/node_simulation"));
+    if Path::new(MEMORY).is_dir() {
+        simulation.env("TMPDIR", MEMORY);
+    }
+    simulation
 }
 
 fn compile(subcommand: &str) -> Command {

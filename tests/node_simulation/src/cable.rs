@@ -32,7 +32,7 @@ pub enum Fault {
     HoldsCommit,
     /// The COMMIT arrives when [`Cable::deliver_late`] says so; for the node the connection has ended.
     Delays,
-    /// The next result of a statement is lost.
+    /// The next result of a statement is lost; not one of the writer, of whose flight the rest would arrive or not.
     LosesAnswer,
 }
 
@@ -218,7 +218,8 @@ async fn carry(inner: &Inner, client: UnixStream) -> Result<()> {
             return Ok(());
         }
     };
-    let is_watch = startup.windows(7).any(|window| window == b" watch\0");
+    let has_role = |role: &[u8]| startup.windows(role.len()).any(|window| window == role);
+    let (is_watch, is_writer) = (has_role(b" watch\0"), has_role(b" writer\0"));
     if inner.is_cut.load(Ordering::SeqCst) || (is_watch && inner.is_watch_cut.load(Ordering::SeqCst)) {
         return Ok(());
     }
@@ -226,7 +227,7 @@ async fn carry(inner: &Inner, client: UnixStream) -> Result<()> {
     let (mut from_server, mut to_server) = server.into_split();
     to_server.write_all(&startup).await?;
     inner.open.fetch_add(1, Ordering::SeqCst);
-    let mut connection = Connection { inner, asked: octets, answered: Vec::with_capacity(READ_BYTES) };
+    let mut connection = Connection { inner, is_writer, asked: octets, answered: Vec::with_capacity(READ_BYTES) };
     let broken = loop {
         tokio::select! {
             biased;
@@ -280,6 +281,7 @@ async fn carry(inner: &Inner, client: UnixStream) -> Result<()> {
 /// What has arrived of a connection, and was not passed on.
 struct Connection<'a> {
     inner: &'a Inner,
+    is_writer: bool,
     asked: Vec<u8>,
     answered: Vec<u8>,
 }
@@ -311,7 +313,7 @@ impl Connection<'_> {
     fn of_server(&mut self) -> Option<Vec<u8>> {
         let mut forward = Vec::new();
         while let Some(message) = next_message(&mut self.answered) {
-            let is_result = message.first() == Some(&b'C');
+            let is_result = !self.is_writer && message.first() == Some(&b'C');
             if (is_command(&message, b'C', "COMMIT") && self.takes(Fault::LosesCommit)) || (is_result && self.takes(Fault::LosesAnswer)) {
                 return None;
             }

@@ -238,7 +238,7 @@ impl Run {
         if let (Action::ClaimRound { room }, Outcome::Claims(Ok(claims))) = (&action, &outcome)
             && !is_broken
         {
-            let before = std::mem::take(&mut self.queue);
+            let before = self.queue.clone();
             self.check_round(n, *room, claims, &before);
         }
         self.apply(n, action, outcome);
@@ -402,9 +402,9 @@ impl Run {
         broken.into_iter().for_each(|text| self.say(format_args!("BROKEN {text}")));
         let rows: Vec<String> =
             picture.queue.iter().map(|((id, n), row)| format!("{id}/{n}:{}@{}", row.state, row.at_ms - BEGIN_MS)).collect();
-        let shown = std::mem::replace(&mut self.trace.is_shown, false);
-        self.say(format_args!("queue {}", rows.join(" ")));
-        self.trace.is_shown = shown;
+        if self.queue != picture.queue {
+            self.say(format_args!("queue {}", rows.join(" ")));
+        }
         self.queue = picture.queue;
         Ok(())
     }
