@@ -160,7 +160,14 @@ mod tests {
             let record = DmarcPolicyRecord::parse(format!("v=DMARC1; p=none; rua={rua}").as_bytes()).unwrap();
             assert_eq!(record.has_report_address(), reaches, "{rua}");
         }
-        for bad in [&b"v=DMARC1"[..], b"v=DMARC1; p=x", b"p=none; v=DMARC1", b"DMARC1; v=DMARC1; p=none", b"v=dmarc1; p=none", b"v=DMARC10; p=none"] {
+        for bad in [
+            &b"v=DMARC1"[..],
+            b"v=DMARC1; p=x",
+            b"p=none; v=DMARC1",
+            b"DMARC1; v=DMARC1; p=none",
+            b"v=dmarc1; p=none",
+            b"v=DMARC10; p=none",
+        ] {
             assert_eq!(DmarcPolicyRecord::parse(bad), None);
         }
         assert!(is_dmarc(b"v = DMARC1 ; p=none") && !is_dmarc(b"v=DMARC10;") && !is_dmarc(b""));

@@ -90,6 +90,8 @@ fn wrong_lines_of_version_1_are_refused() {
     }
     assert_eq!(read(&[b"PROXY UNKNOWN ".as_slice(), &[b'x'; 200]].concat()), Err(HeaderFault::TooLong(107)));
     assert_eq!(read(b"PROXY UNKNOWN \xff\xfe\r\n"), Err(HeaderFault::Invalid("it is not ASCII")));
+    let early = next_step(b"PROXY TCP4 1.1.1.1\n 2");
+    assert_eq!(early, Err(HeaderFault::Invalid("a line end within its line")), "also where more follows");
 }
 
 #[test]

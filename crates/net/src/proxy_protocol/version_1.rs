@@ -13,10 +13,12 @@ const LINE_MAX_BYTES: usize = 107;
 
 /// Returns what a line so far asks for. It is at least as long as the shortest line.
 pub(super) fn next_step(line: &[u8]) -> Result<HeaderStep, HeaderFault> {
-    let whole = match line {
-        [whole @ .., b'\r', b'\n'] => whole,
-        [_, .., b'\r'] if line.len() < LINE_MAX_BYTES => return Ok(HeaderStep::read(1)),
-        [_, .., b'\n'] => return Err(HeaderFault::Invalid("its line ends without CR")),
+    let whole = match (line.iter().position(|octet| *octet == b'\n'), line) {
+        // Seen at once, however the octets arrive.
+        (Some(end), _) if end + 1 < line.len() => return Err(HeaderFault::Invalid("a line end within its line")),
+        (_, [whole @ .., b'\r', b'\n']) => whole,
+        (Some(_), _) => return Err(HeaderFault::Invalid("its line ends without CR")),
+        (None, [_, .., b'\r']) if line.len() < LINE_MAX_BYTES => return Ok(HeaderStep::read(1)),
         // Two are the least that can follow.
         _ if line.len() + 2 <= LINE_MAX_BYTES => return Ok(HeaderStep::read(2)),
         _ => return Err(HeaderFault::TooLong(LINE_MAX_BYTES)),
