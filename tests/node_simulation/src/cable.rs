@@ -148,19 +148,23 @@ impl Cable {
     pub async fn deliver_late(&self) -> Result<()> {
         let all = std::mem::take(&mut *locked(&self.0.late));
         for mut late in all {
-            late.server.write_all(&late.octets).await?;
             let mut answers = std::mem::take(&mut late.answered);
-            let mut read = async || -> Result<()> {
+            let committed = async {
+                late.server.write_all(&late.octets).await?;
                 loop {
                     match next_message(&mut answers) {
                         Some(message) if is_command(&message, b'C', "COMMIT") => return Ok(()),
                         Some(_) => {}
-                        None if late.answers.read_buf(&mut answers).await? == 0 => bail!("the database refused a late COMMIT"),
+                        None if late.answers.read_buf(&mut answers).await? == 0 => bail!("the server has ended the transaction"),
                         None => {}
                     }
                 }
             };
-            tokio::time::timeout(NOTICED_MAX, read()).await.context("a late COMMIT has no answer")??;
+            // On a machine that is slow enough the server has ended it after 30 seconds: then it never comes.
+            let outcome = tokio::time::timeout(NOTICED_MAX, committed).await.context("a late COMMIT has no answer")?;
+            if let Err(error) = outcome {
+                eprintln!("a late COMMIT never arrives: {error}");
+            }
             self.0.open.fetch_sub(1, Ordering::SeqCst);
         }
         Ok(())
