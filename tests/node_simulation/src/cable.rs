@@ -210,18 +210,23 @@ enum Broken {
     Late(Vec<u8>),
 }
 
+/// Reads the first message of a connection; `None` if there is none.
+async fn read_startup(from_client: &mut OwnedReadHalf, octets: &mut Vec<u8>) -> Result<Option<Vec<u8>>> {
+    loop {
+        if let Some(startup) = next_startup(octets) {
+            return Ok(Some(startup));
+        }
+        if from_client.read_buf(octets).await? == 0 {
+            return Ok(None);
+        }
+    }
+}
+
 async fn carry(inner: &Inner, client: UnixStream) -> Result<()> {
     let mut severed = inner.severed.subscribe();
     let (mut from_client, mut to_client) = client.into_split();
     let mut octets = Vec::with_capacity(READ_BYTES);
-    let startup = loop {
-        if let Some(startup) = next_startup(&mut octets) {
-            break startup;
-        }
-        if from_client.read_buf(&mut octets).await? == 0 {
-            return Ok(());
-        }
-    };
+    let Some(startup) = read_startup(&mut from_client, &mut octets).await? else { return Ok(()) };
     let has_role = |role: &[u8]| startup.windows(role.len()).any(|window| window == role);
     let (is_watch, is_writer) = (has_role(b" watch\0"), has_role(b" writer\0"));
     if inner.is_cut.load(Ordering::SeqCst) || (is_watch && inner.is_watch_cut.load(Ordering::SeqCst)) {
