@@ -210,7 +210,7 @@ enum Broken {
     Late(Vec<u8>),
 }
 
-/// Reads the first message of a connection; `None` if it ends before. `octets` has what follows.
+/// Reads the first message of a connection; `None` if there is none.
 async fn read_startup(from_client: &mut OwnedReadHalf, octets: &mut Vec<u8>) -> Result<Option<Vec<u8>>> {
     loop {
         if let Some(startup) = next_startup(octets) {
