@@ -31,9 +31,10 @@ macro_rules! words {
 
             /// Reads a word.
             pub fn parse(text: &str) -> Self {
+                let text: String = text.chars().filter(|c| !c.is_control()).collect();
                 match text.trim().to_ascii_lowercase().as_str() {
                     $( $word => Self::$variant, )+
-                    other => Self::Other(other.chars().filter(|c| !c.is_control()).take(WORD_MAX_BYTES).collect()),
+                    other => Self::Other(other.chars().take(WORD_MAX_BYTES).collect::<String>().trim_end().to_owned()),
                 }
             }
         }

@@ -79,15 +79,16 @@ impl<R> ServerSession<R> {
         }
         let (piece, found) = self.content.unstuffer.take(&mut self.input);
         self.content.ended = found == Unstuffed::End;
-        if found == Unstuffed::Forbidden {
-            return self.abort(replies::forbidden_content());
-        }
+        // The piece ends before what is forbidden, so its own faults come first, however the octets arrive.
         let size_bytes = self.content.size_bytes.saturating_add(piece.len() as u64);
         if size_bytes > self.config.max_size_bytes {
             return self.abort(replies::too_large());
         }
         if !self.content.length.accepts(&piece) {
             return self.abort(replies::long_line());
+        }
+        if found == Unstuffed::Forbidden {
+            return self.abort(replies::forbidden_content());
         }
         self.content.size_bytes = size_bytes;
         if !piece.is_empty() {
