@@ -61,7 +61,7 @@ class Firefox {
   }
 
   constructor(options, child, socket) {
-    Object.assign(this, { options, child, socket, wrong: [], looked: [], waiting: new Map(), last: 0, at: '' });
+    Object.assign(this, { options, child, socket, wrong: [], looked: [], waiting: new Map(), last: 0, at: '', leaves: false });
     this.base = `https://${options.host}:${options.port}`;
     socket.on('message', (data) => this.receive(JSON.parse(data)));
   }
@@ -69,8 +69,10 @@ class Firefox {
   receive(message) {
     if (message.type === 'event') {
       const { level, text, source, stackTrace } = message.params;
-      // A violation of the policy is an error too. Firefox warns of what it does not know, which is no fault.
-      if (level === 'error' && source.context === this.context) {
+      // A violation of the policy is an error too. Firefox warns of what it does not know, which is no fault. It also ends the requests of a page that is
+      // left, and calls that an error of the network.
+      const ended = this.leaves && /^htmx: htmx:error: NetworkError/.test(text);
+      if (level === 'error' && source.context === this.context && !ended) {
         this.wrong.push(`${this.at}: ${text} ${JSON.stringify(stackTrace?.callFrames?.[0] || '')}`);
       }
       return;
@@ -94,7 +96,13 @@ class Firefox {
 
   async go(to) {
     this.at = to;
-    await this.send('browsingContext.navigate', { context: this.context, url: this.base + to, wait: 'complete' });
+    await this.leave(() => this.send('browsingContext.navigate', { context: this.context, url: this.base + to, wait: 'complete' }));
+  }
+
+  async leave(by) {
+    this.leaves = true;
+    await by();
+    this.leaves = false;
   }
 
   // The value of an expression in the page, as JSON.
@@ -109,8 +117,10 @@ class Firefox {
   // Sends a form, and waits for the page that it leads to.
   async submit(selector) {
     const before = await this.evaluate('performance.timeOrigin');
-    await this.evaluate(`document.querySelector(${JSON.stringify(selector)}).click()`);
-    await this.until(`performance.timeOrigin !== ${before} && document.readyState === 'complete'`);
+    await this.leave(async () => {
+      await this.evaluate(`document.querySelector(${JSON.stringify(selector)}).click()`);
+      await this.until(`performance.timeOrigin !== ${before} && document.readyState === 'complete'`);
+    });
   }
 
   async until(expression) {
