@@ -131,7 +131,7 @@ impl FarSession {
         loop {
             let line = self.wire.line().await?;
             // Whoever sends the next command has read the last reply.
-            self.unanswered.lock().expect("no task has panicked").clear();
+            self.unanswered.lock().expect("no task has panicked").copies.clear();
             self.world.trace(format!("far {}: < {line}", self.host.address));
             let verb = line.split([' ', ':']).next().unwrap_or_default().to_ascii_uppercase();
             match verb.as_str() {
@@ -229,8 +229,9 @@ impl FarSession {
         if keeps {
             let copies = self.enter(content);
             let mut state = self.world.state();
-            if matches!(whim, Whim::None) {
-                *self.unanswered.lock().expect("no task has panicked") = copies;
+            let mut last = self.unanswered.lock().expect("no task has panicked");
+            if matches!(whim, Whim::None) && !last.is_cut {
+                last.copies = copies;
             } else {
                 copies.iter().for_each(|(n, target)| state.ledger.excuse(*n, target));
             }

@@ -17,8 +17,17 @@ use crate::world::World;
 /// Octets on the way in one direction.
 const PIPE_BYTES: usize = 64 * 1024;
 
-/// Copies that a far end has accepted last on a connection, and that we may not know of.
-pub type Unanswered = Arc<Mutex<Vec<(usize, String)>>>;
+/// What a far end has accepted last on a connection, and we may not know of.
+#[derive(Debug, Default)]
+pub struct LastTaken {
+    /// The copies.
+    pub copies: Vec<(usize, String)>,
+    /// The connection is dead: the far end may still find a whole message on its side, whose reply gets nowhere.
+    pub is_cut: bool,
+}
+
+/// The same, for both ends.
+pub type Unanswered = Arc<Mutex<LastTaken>>;
 
 /// The network as our process sees it.
 #[derive(Debug)]
@@ -87,7 +96,8 @@ fn link(world: &Arc<World>, latency_ms: i64, cut_after: Option<Duration>, unansw
         match cut_after {
             None => drop(both.await),
             Some(after) if timeout(after, both).await.is_err() => {
-                let lost = std::mem::take(&mut *unanswered.lock().expect("no task has panicked"));
+                let cut = LastTaken { is_cut: true, ..LastTaken::default() };
+                let lost = std::mem::replace(&mut *unanswered.lock().expect("no task has panicked"), cut).copies;
                 let mut state = world.state();
                 state.trace(&format!("a connection dies on the way, {} copies in doubt", lost.len()));
                 for (n, target) in lost {
