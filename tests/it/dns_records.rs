@@ -2,27 +2,33 @@
 //!
 //! RFC 2136, RFC 8945. Invariant: Knot's own tool reads and damages the zone.
 
-use it::{DigitalOcean, Dns, Lab, LabAuthority, MX_PORT, OCEAN_TOKEN, Sink, UPDATE_SECRET, Waypost, wait_for};
+use it::{DigitalOcean, Dns, HTTPS_PORT, Lab, LabAuthority, MX_PORT, OCEAN_TOKEN, Sink, UPDATE_SECRET, Waypost, run_ok, wait_for};
+use pg_lab::PgServer;
 use serde_json::Value;
 
 /// Everything that a plan can hold: addresses, a separate forwarding domain, TLSA, CAA, a relay, a name without mail.
 fn office(lab: &Lab) -> Waypost {
+    let waypost = Waypost::configured(lab, &options(lab));
+    hosts(&waypost);
+    waypost
+}
+
+fn options(lab: &Lab) -> String {
     let secret = lab.write("tsig.secret", &format!("{UPDATE_SECRET}\n"));
     std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let server = lab.address(53);
-    let waypost = Waypost::configured(
-        lab,
-        &format!(
-            "[forward]\ndomain = \"fwd.example.test\"\n[acme]\nenabled = true\n\
-             [dns]\naddresses = [\"192.0.2.10\", \"2001:db8::10\"]\ntlsa = true\nspf_includes = [\"relay.test\"]\nno_mail = [\"www.example.test\"]\n\
-             provider = \"rfc2136\"\nupdate_server = \"{server}:5353\"\ntsig_name = \"lab\"\ntsig_secret_file = \"tsig.secret\"\n"
-        ),
-    );
+    format!(
+        "[forward]\ndomain = \"fwd.example.test\"\n[acme]\nenabled = true\n\
+         [dns]\naddresses = [\"192.0.2.10\", \"2001:db8::10\"]\ntlsa = true\nspf_includes = [\"relay.test\"]\nno_mail = [\"www.example.test\"]\n\
+         provider = \"rfc2136\"\nupdate_server = \"{server}:5353\"\ntsig_name = \"lab\"\ntsig_secret_file = \"tsig.secret\"\n"
+    )
+}
+
+fn hosts(waypost: &Waypost) {
     waypost.ok(&["domain", "add", "--bare", "example.test"]);
     for domain in ["example.test", "fwd.example.test"] {
         waypost.ok(&["key", "add", domain]);
     }
-    waypost
 }
 
 const RELAY: &str = "relay TXT \"v=spf1 ip4:198.51.100.0/24 -all\"\n";
@@ -96,6 +102,64 @@ fn dns_apply_fills_an_empty_zone_and_dns_check_finds_each_damage() {
     assert_eq!(check(&waypost), (vec![], true));
 }
 
+/// Two servers of different names over one database, each with an MX record and a certificate of its own.
+#[test]
+fn servers_that_share_the_mail_fill_one_zone_and_publish_one_policy() {
+    let (lab, database) = (Lab::new(), PgServer::default());
+    let dns = Dns::start_for_updates(&lab, RELAY);
+    let node = |name: &str, host, address: &str| {
+        let node = Waypost::node(&lab, (name, host), &database.url(), &options(&lab));
+        let listen = vec![format!("{}:{HTTPS_PORT}", lab.address(host))];
+        node.configure(|config| {
+            config
+                .set("hostname", format!("{name}.example.test"))
+                .set("dns.addresses", vec![address.to_owned()])
+                .set("listen.https", listen)
+                .set("listen.http", Vec::<String>::new());
+            config.remove("acme").remove("dns.tlsa").set("mta_sts.mode", "enforce")
+        });
+        node
+    };
+    let (mut a, mut b) = (node("a", 11, "192.0.2.1"), node("b", 12, "192.0.2.2"));
+    hosts(&a);
+    a.start();
+    let policy = |of: &Waypost| {
+        let to = format!("mta-sts.example.test:{HTTPS_PORT}:{}", of.address);
+        let url = format!("https://mta-sts.example.test:{HTTPS_PORT}/.well-known/mta-sts.txt");
+        run_ok("curl", &["-sk", "--resolve", &to, &url])
+    };
+    assert!(policy(&a).contains("mx: a.example.test\r\nmax_age"), "{}", policy(&a));
+    b.start();
+    wait_for("both to name both", || {
+        [&a, &b].iter().all(|of| policy(of).contains("mx: a.example.test\r\nmx: b.example.test\r\nmax_age")).then_some(())
+    });
+
+    let applied = a.ok(&["dns", "apply", "--yes"]);
+    assert!(applied.contains("MX     10 a.example.test.") && applied.contains("MX     10 b.example.test."), "{applied}");
+    let further = b.ok(&["dns", "apply", "--yes"]);
+    assert!(further.contains("+ b.example.test.") && !further.contains("- ") && !further.contains(" MX "), "{further}");
+    for of in [&a, &b] {
+        // The addresses are of no machine of the lab.
+        let (wrong, _) = check(of);
+        assert!(wrong.iter().all(|finding| text(finding, "type") == "PTR"), "{wrong:#?}");
+    }
+    let hosts = |of: &Waypost| {
+        of.json(&["node", "list"]).as_array().unwrap().iter().map(|node| text(node, "hostname").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(hosts(&b), ["a.example.test", "b.example.test"]);
+
+    // One that is gone for good is no longer right.
+    b.stop();
+    a.ok(&["node", "remove", "b"]);
+    wait_for("the policy without it", || (!policy(&a).contains("b.example.test")).then_some(()));
+    let (extra, _) = check(&a);
+    assert!(extra.iter().any(|finding| text(finding, "type") == "MX" && finding["state"] == "extra"), "{extra:#?}");
+    a.ok(&["dns", "apply", "--yes"]);
+    let left = run_ok("kdig", &["+short", "-p", "5353", &format!("@{}", dns.address), "example.test", "MX"]);
+    assert_eq!(left.trim(), "10 a.example.test.");
+    a.assert_no_bugs();
+}
+
 #[test]
 fn records_of_others_are_replaced_only_if_named() {
     let lab = Lab::new();
@@ -113,7 +177,7 @@ fn records_of_others_are_replaced_only_if_named() {
     let replaced = waypost.ok(&["dns", "apply", "--yes", "--replace", "example.test"]);
     assert!(replaced.contains("~ example.test.") && replaced.contains("replaces MX 5 old.test."), "{replaced}");
     assert_eq!(check(&waypost), (vec![], true));
-    let texts = it::run_ok("kdig", &["+short", "-p", "5353", &format!("@{}", dns.address), "example.test", "TXT"]);
+    let texts = run_ok("kdig", &["+short", "-p", "5353", &format!("@{}", dns.address), "example.test", "TXT"]);
     assert!(texts.contains("site-verification=1") && texts.lines().count() == 2, "{texts}");
 
     // Our own record is changed without being named: the plan has changed.

@@ -30,6 +30,8 @@ pub enum ControlError {
 pub struct DnsInputs {
     /// The hosted domains.
     pub domains: Vec<Domain>,
+    /// This server and the others that share its mail.
+    pub nodes: Vec<NodeView>,
     /// The DKIM keys.
     pub keys: Vec<KeyView>,
     /// The names for which a certificate is shown, with the digest of its key or of the next one.

@@ -45,7 +45,8 @@ async fn view(control: Arc<dyn Control>, live: &LiveDirectory, query: DnsQuery, 
     let of_hosts = control.clone();
     let tlsa = blocking(move || own_key_digests(of_hosts.as_ref())).await;
     let keys: Vec<KeyView> = directory.contents().keys.iter().map(keys::view).collect();
-    let mut view = control.dns(DnsInputs { domains, keys, tlsa, compare }).await.map_err(|why| {
+    let nodes = control.nodes().await?;
+    let mut view = control.dns(DnsInputs { domains, nodes, keys, tlsa, compare }).await.map_err(|why| {
         ApiError::conflict(format!("DNS could not be compared with the plan: {why}")).hint("check [dns] in the configuration")
     })?;
     if let Some(only) = only {

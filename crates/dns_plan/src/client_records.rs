@@ -57,7 +57,7 @@ mod tests {
 
     fn shown(ports: SubmissionPorts, imap_host: Option<&str>, hostname: &str) -> Vec<String> {
         let (domain, hostname): (Domain, Domain) = ("example.com".parse().unwrap(), hostname.parse().unwrap());
-        let sts = StsPolicy { mode: StsMode::Testing, mx: hostname.clone(), max_age_s: 604_800 };
+        let sts = StsPolicy { mode: StsMode::Testing, mx: [hostname.clone()].into(), max_age_s: 604_800 };
         let imap_host = imap_host.map(|host| host.parse().unwrap());
         let records = client_records(&domain, &hostname, ports, imap_host.as_ref(), &sts);
         records.into_iter().map(|r| format!("{} {} {}", r.name, r.kind, r.value)).collect()

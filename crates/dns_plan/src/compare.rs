@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::judge::{Context, Verdict, judge};
+use super::judge::{Context, Verdict, judge, mail_host};
 use super::mistakes::{doubled, is_proxy};
 use super::{
     Answer, Answers, Data, DnsSeverity, DomainLoss, Finding, Found, PlannedRecord, Question, RecordKind, RecordState, RecordType, Source,
@@ -28,6 +28,10 @@ pub fn questions(plan: &[PlannedRecord]) -> Vec<Question> {
         questions.insert(Question::new(&record.owner, record.record_type));
         if record.kind == RecordKind::HostAddress {
             questions.extend([RecordType::A, RecordType::Aaaa].map(|kind| Question::new(&record.owner, kind)));
+        }
+        // Names that lead to another server of the same mail are right.
+        if record.kind == RecordKind::Mx {
+            questions.extend([RecordType::A, RecordType::Aaaa].map(|kind| Question::new(mail_host(record), kind)));
         }
     }
     questions.into_iter().collect()
@@ -207,17 +211,22 @@ fn extras(context: &Context<'_>, findings: &[Finding]) -> Vec<Finding> {
             // A wrong record already has a finding.
             let all_there = planned.iter().all(|p| judge(context, p, answer) == Verdict::Same);
             extras.extend(
-                answer.records().iter().filter(|found| all_there && !is_planned(found, &planned)).filter_map(|found| extra(record, found)),
+                answer
+                    .records()
+                    .iter()
+                    .filter(|found| all_there && !is_planned(context, found, &planned))
+                    .filter_map(|found| extra(record, found)),
             );
         }
     }
     extras
 }
 
-fn is_planned(found: &Found, planned: &[&PlannedRecord]) -> bool {
+/// A name with addresses of several servers that share the mail is as good as planned.
+fn is_planned(context: &Context<'_>, found: &Found, planned: &[&PlannedRecord]) -> bool {
     planned.iter().any(|record| match &found.data {
-        Data::Mx(_, host) => record.value.split(' ').nth(1).is_some_and(|planned| planned.eq_ignore_ascii_case(host)),
-        Data::Address(address) => record.value == address.to_string(),
+        Data::Mx(_, host) => mail_host(record).eq_ignore_ascii_case(host),
+        Data::Address(address) => record.value == address.to_string() || context.other_addresses().contains(address),
         _ => true,
     })
 }

@@ -52,14 +52,14 @@ pub(super) fn judge(context: &Context<'_>, record: &PlannedRecord, answer: &Answ
     }
     match record.kind {
         RecordKind::Mx | RecordKind::NullMx => mx(context, record, found),
-        RecordKind::HostAddress => address(record, found),
+        RecordKind::HostAddress => address(context, record, found),
         RecordKind::Spf => sender_policy(context, record, found),
         RecordKind::Dkim => key(record, found),
         RecordKind::Dmarc => dmarc(record, found),
         RecordKind::MtaSts | RecordKind::TlsRpt => tagged(record, found),
         RecordKind::Ptr => pointer(record, found),
         RecordKind::MtaStsHost | RecordKind::Autoconfig => leads_here(context, record, found),
-        RecordKind::Srv => service(record, found),
+        RecordKind::Srv => service(context, record, found),
         RecordKind::Tlsa | RecordKind::Caa => exact(record, found),
     }
 }
@@ -78,7 +78,7 @@ fn is_of_registry(zone: &str) -> bool {
 
 /// The MX record of a hosted domain that its registry does not know.
 fn unregistered(record: &PlannedRecord, answer: &Answer) -> Option<Verdict> {
-    let (Answer::NoName { zone, .. }, RecordKind::Mx) = (answer, record.kind) else { return None };
+    let (Answer::NoName { zone, .. }, RecordKind::Mx, DnsSeverity::Required) = (answer, record.kind, record.severity) else { return None };
     let why = format!(
         "the servers of {} say that the domain does not exist: it is not registered, or its registration has lapsed",
         escaped(zone)
@@ -104,7 +104,7 @@ fn alias_in_the_way(record: &PlannedRecord, found: &[Found]) -> Option<Verdict> 
 }
 
 fn mx(context: &Context<'_>, record: &PlannedRecord, found: &[Found]) -> Verdict {
-    let host = record.value.split(' ').nth(1).unwrap_or_default();
+    let host = mail_host(record);
     let hosts: Vec<&str> = found.iter().filter_map(|f| if let Data::Mx(_, host) = &f.data { Some(host.as_str()) } else { None }).collect();
     if hosts.is_empty() {
         return nothing();
@@ -119,14 +119,24 @@ fn mx(context: &Context<'_>, record: &PlannedRecord, found: &[Found]) -> Verdict
     if record.kind == RecordKind::NullMx {
         return Differs("it accepts mail".into());
     }
+    // Of several servers that share the mail, another one has it.
+    let others: Vec<String> = context.mail_hosts().collect();
+    if record.severity != DnsSeverity::Required || hosts.iter().any(|found| others.iter().any(|other| other.eq_ignore_ascii_case(found))) {
+        return nothing();
+    }
     Lost(DomainLoss::Elsewhere, "mail goes to another server".into())
+}
+
+/// The host of a planned MX record, with the final dot.
+pub(super) fn mail_host(record: &PlannedRecord) -> &str {
+    record.value.split(' ').nth(1).unwrap_or_default()
 }
 
 fn addresses(found: &[Found]) -> Vec<IpAddr> {
     found.iter().filter_map(|f| if let Data::Address(address) = f.data { Some(address) } else { None }).collect()
 }
 
-fn address(record: &PlannedRecord, found: &[Found]) -> Verdict {
+fn address(context: &Context<'_>, record: &PlannedRecord, found: &[Found]) -> Verdict {
     let found = addresses(found);
     if !record.is_complete() {
         return if found.is_empty() { nothing() } else { Same };
@@ -136,6 +146,8 @@ fn address(record: &PlannedRecord, found: &[Found]) -> Verdict {
     }
     match found.as_slice() {
         [] => nothing(),
+        // A name that is no host of an MX record may lead to any of the servers that share the mail.
+        found if context.leads_to_another(&record.owner, found) => Same,
         found if found.iter().any(|address| is_proxy(*address)) => {
             Differs("it leads to Cloudflare's proxy, which does not relay mail: disable the proxy for this name (DNS only)".into())
         }
@@ -170,7 +182,7 @@ fn sender_policy(context: &Context<'_>, record: &PlannedRecord, found: &[Found])
         Ok(_) => {}
     }
     let mut candidates: BTreeSet<IpAddr> = spf::named_addresses(&record.value).into_iter().collect();
-    candidates.extend(context.host_addresses());
+    candidates.extend(context.host_addresses().chain(context.other_addresses()));
     for address in candidates {
         let planned = run(&record.value, Some(address));
         match (planned, run(&found, Some(address))) {
@@ -208,6 +220,25 @@ impl Context<'_> {
         if found.is_empty() { None } else { Some(Answer::Records(found)) }
     }
 
+    /// The hosts of the planned MX records, with the final dot: this server, and the others that share the mail.
+    pub fn mail_hosts(&self) -> impl Iterator<Item = String> {
+        self.plan.iter().filter(|r| r.kind == RecordKind::Mx).map(|r| mail_host(r).to_owned())
+    }
+
+    /// The addresses that DNS has for the hosts of planned MX records.
+    pub fn other_addresses(&self) -> BTreeSet<IpAddr> {
+        let questions = self.mail_hosts().flat_map(|host| [RecordType::A, RecordType::Aaaa].map(|kind| Question::new(&host, kind)));
+        let own: BTreeSet<&str> = self.plan.iter().filter(|r| r.kind == RecordKind::HostAddress).map(|r| r.owner.as_str()).collect();
+        let answers =
+            questions.filter(|question| !own.contains(question.name.as_str())).filter_map(|question| self.answers.best(&question));
+        answers.flat_map(|answer| addresses(answer.records())).collect()
+    }
+
+    fn leads_to_another(&self, owner: &str, found: &[IpAddr]) -> bool {
+        let others = self.other_addresses();
+        !self.mail_hosts().any(|host| host == owner) && found.iter().all(|address| others.contains(address))
+    }
+
     /// The addresses of this server.
     pub fn host_addresses(&self) -> impl Iterator<Item = IpAddr> {
         self.plan.iter().filter(|r| r.kind == RecordKind::HostAddress).filter_map(|r| r.value.parse().ok())
@@ -227,12 +258,13 @@ fn pointer(record: &PlannedRecord, found: &[Found]) -> Verdict {
 
 fn leads_here(context: &Context<'_>, record: &PlannedRecord, found: &[Found]) -> Verdict {
     if let Some(target) = found.iter().find_map(|f| if let Data::Alias(target) = &f.data { Some(target) } else { None }) {
-        return if target.eq_ignore_ascii_case(&record.value) { Same } else { Differs("it points elsewhere".into()) };
+        let is_ours = target.eq_ignore_ascii_case(&record.value) || context.mail_hosts().any(|host| host.eq_ignore_ascii_case(target));
+        return if is_ours { Same } else { Differs("it points elsewhere".into()) };
     }
     // An address of this server is right too.
     let question = Question::new(&record.owner, RecordType::A);
     let Some(answer) = context.answers.best(&question) else { return Need(question) };
-    let ours: Vec<IpAddr> = context.host_addresses().collect();
+    let ours: Vec<IpAddr> = context.host_addresses().chain(context.other_addresses()).collect();
     match addresses(answer.records()).as_slice() {
         [] => nothing(),
         found if found.iter().all(|address| ours.contains(address)) => Same,
@@ -240,15 +272,23 @@ fn leads_here(context: &Context<'_>, record: &PlannedRecord, found: &[Found]) ->
     }
 }
 
-fn service(record: &PlannedRecord, found: &[Found]) -> Verdict {
+fn service(context: &Context<'_>, record: &PlannedRecord, found: &[Found]) -> Verdict {
     let place = |text: &str| text.split(' ').skip(2).map(str::to_ascii_lowercase).collect::<Vec<_>>();
+    // The same service of the servers that share the mail.
+    let ours: Vec<String> = context.mail_hosts().map(|host| host.to_ascii_lowercase()).collect();
+    let is_own = place(&record.value).get(1).is_some_and(|host| ours.contains(host));
+    let is_same = |text: &str| match (place(text).as_slice(), place(&record.value).as_slice()) {
+        ([port, host], [planned, _]) if is_own => port == planned && ours.contains(host),
+        (there, planned) => there == planned,
+    };
     let denied = record.value.ends_with(" .");
     let others: Vec<&str> = found.iter().filter_map(|f| if let Data::Other(text) = &f.data { Some(text.as_str()) } else { None }).collect();
     if others.is_empty() {
         return nothing();
     }
-    let is_there = others.iter().any(|text| if denied { text.ends_with(" .") } else { place(text) == place(&record.value) });
-    match is_there && others.len() == 1 {
+    let is_right = |text: &&str| if denied { text.ends_with(" .") } else { is_same(text) };
+    let is_there = others.iter().any(is_right);
+    match is_there && others.iter().all(is_right) {
         true => Same,
         false if denied => Differs("it announces a service that this server does not have".into()),
         false if is_there => Lesser(DnsSeverity::Recommended, "it announces other servers too".into()),

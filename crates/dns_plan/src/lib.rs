@@ -94,6 +94,8 @@ impl DmarcStage {
 pub struct DnsFacts {
     /// The host name of this server.
     pub hostname: Domain,
+    /// The host names of the other servers that share the mail, in any order.
+    pub other_hosts: Vec<Domain>,
     /// Its public addresses; if none is known, the plan has a placeholder.
     pub addresses: Vec<IpAddr>,
     /// The source addresses of forwarded mail.

@@ -61,8 +61,7 @@ impl Planner<'_> {
     fn domain_records(&mut self, domain: &Domain) {
         let facts = self.facts;
         let name = domain.as_str();
-        let host = format!("10 {}.", facts.hostname);
-        self.add(name, (RecordType::Mx, RecordKind::Mx), host, Required, "other servers deliver mail for the domain to this server");
+        self.mail_hosts(name, "other servers deliver mail for the domain to this server");
         let mut spf = String::from("v=spf1 mx");
         for address in self.own_sources(domain) {
             spf.push_str(&mechanism(address));
@@ -76,6 +75,17 @@ impl Planner<'_> {
         let dmarc = format!("v=DMARC1; p={}; aspf=s; rua=mailto:{}@{name}", facts.dmarc.as_str(), facts.dmarc_user);
         let why = "Gmail and others require it of all senders; its reports show which servers send under your name";
         self.add(&format!("_dmarc.{name}"), (RecordType::Txt, RecordKind::Dmarc), dmarc, Required, why);
+    }
+
+    /// The MX records of a name: this server, and the others, which take its mail while this one is down.
+    fn mail_hosts(&mut self, name: &str, why: &'static str) {
+        let facts = self.facts;
+        let of = |host: &Domain| format!("10 {host}.");
+        self.add(name, (RecordType::Mx, RecordKind::Mx), of(&facts.hostname), Required, why);
+        for host in &facts.other_hosts {
+            let why = "that server shares the mail: it takes it while this one is down";
+            self.add(name, (RecordType::Mx, RecordKind::Mx), of(host), Recommended, why);
+        }
     }
 
     /// If the domain is also the forwarding domain, the source addresses of forwards: they may not be the host's.
@@ -129,14 +139,14 @@ impl Planner<'_> {
             return;
         }
         if facts.forwarding != facts.hostname {
-            let mx = format!("10 {}.", facts.hostname);
-            self.add(name, (RecordType::Mx, RecordKind::Mx), mx, Required, "DSNs about forwarded mail come back here");
+            self.mail_hosts(name, "DSNs about forwarded mail come back here");
             self.addresses(name, Recommended, "some servers accept mail only from a domain with an address");
             let mut spf = String::from("v=spf1");
             facts.forward_addresses.iter().for_each(|address| spf.push_str(&mechanism(*address)));
             if facts.forward_addresses.is_empty() {
                 spf.push_str(&format!(" a:{}", facts.hostname));
             }
+            facts.other_hosts.iter().for_each(|host| spf.push_str(&format!(" a:{host}")));
             facts.forward_includes.iter().for_each(|include| spf.push_str(&format!(" include:{include}")));
             spf.push_str(" -all");
             self.add(name, (RecordType::Txt, RecordKind::Spf), spf, Required, "it allows this server to forward under that name");

@@ -2,6 +2,8 @@
 //!
 //! RFC 8461 s.3.1, s.3.2. Invariant: the id changes exactly when the text does, and is the same on every machine.
 
+use std::collections::BTreeSet;
+
 use mail::Domain;
 
 /// Maximum time that senders cache a policy, in seconds: about a year.
@@ -23,8 +25,8 @@ pub enum StsMode {
 pub struct StsPolicy {
     /// What senders do.
     pub mode: StsMode,
-    /// The only mail host.
-    pub mx: Domain,
+    /// The mail hosts: this server, and the others that share its mail.
+    pub mx: BTreeSet<Domain>,
     /// How long senders cache it, in seconds.
     pub max_age_s: u32,
 }
@@ -37,7 +39,8 @@ impl StsPolicy {
             StsMode::Testing => "testing",
             StsMode::Enforce => "enforce",
         };
-        format!("version: STSv1\r\nmode: {mode}\r\nmx: {}\r\nmax_age: {}\r\n", self.mx, self.max_age_s.min(STS_AGE_MAX_S))
+        let mx: String = self.mx.iter().map(|host| format!("mx: {host}\r\n")).collect();
+        format!("version: STSv1\r\nmode: {mode}\r\n{mx}max_age: {}\r\n", self.max_age_s.min(STS_AGE_MAX_S))
     }
 
     /// The id of the TXT record: FNV-1a of the text, in 16 hexadecimal digits. It identifies versions and protects nothing.
@@ -58,7 +61,7 @@ mod tests {
     use super::*;
 
     fn policy(mode: StsMode) -> StsPolicy {
-        StsPolicy { mode, mx: "mx.example.test".parse().unwrap(), max_age_s: 604_800 }
+        StsPolicy { mode, mx: BTreeSet::from(["mx.example.test".parse().unwrap()]), max_age_s: 604_800 }
     }
 
     #[test]
@@ -67,6 +70,10 @@ mod tests {
         assert_eq!(text, "version: STSv1\r\nmode: testing\r\nmx: mx.example.test\r\nmax_age: 604800\r\n");
         let long = StsPolicy { max_age_s: u32::MAX, ..policy(StsMode::Enforce) };
         assert!(long.text().ends_with("mode: enforce\r\nmx: mx.example.test\r\nmax_age: 31557600\r\n"));
+        // Whichever server answers: text and id are the same.
+        let of = |hosts: [&str; 2]| StsPolicy { mx: hosts.map(|host| host.parse().unwrap()).into(), ..policy(StsMode::Enforce) };
+        assert!(of(["b.example.test", "a.example.test"]).text().contains("\r\nmx: a.example.test\r\nmx: b.example.test\r\n"));
+        assert_eq!(of(["b.example.test", "a.example.test"]).id(), of(["a.example.test", "b.example.test"]).id());
     }
 
     #[test]

@@ -114,7 +114,7 @@ mod tests {
             assert!(!policy.names(&other.parse().unwrap()), "{other}");
         }
         assert_eq!(StsReceived::parse(&policy.text()).unwrap(), policy);
-        let own = crate::mta_sts::StsPolicy { mode: StsMode::Testing, mx: "mx.example.test".parse().unwrap(), max_age_s: 86_400 };
+        let own = crate::mta_sts::StsPolicy { mode: StsMode::Testing, mx: ["mx.example.test".parse().unwrap()].into(), max_age_s: 86_400 };
         assert_eq!(StsReceived::parse(&own.text()).unwrap().mx, ["mx.example.test"]);
     }
 

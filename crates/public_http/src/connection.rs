@@ -35,7 +35,7 @@ const CONNECTION_WITHIN: Duration = Duration::from_secs(120);
 /// Maximum duration of a stream of server-sent events; the browser connects again.
 const STREAM_WITHIN: Duration = Duration::from_secs(3600);
 
-/// Maximum time to end a connection that has lasted its maximum.
+/// Maximum time to end a connection, in which the client may still send what nobody reads.
 const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Maximum head of a request, in octets.
@@ -73,9 +73,16 @@ pub(crate) async fn converse(tcp: TcpStream, client: SocketAddr, listener: &List
 }
 
 /// Answers requests, and then ends TLS with close_notify whatever ended the connection, so that its client sees an end and no fault.
+///
+/// RFC 9112 s.9.6: a socket that is closed while octets arrive resets the connection, and the client, which was sending the rest of a request that is
+/// refused, never reads why. So the rest is read for a moment.
 async fn requests<IO: AsyncRead + AsyncWrite + Unpin>(mut io: IO, client: SocketAddr, responder: &Responder) {
     serve(&mut io, client, responder).await;
-    let _ = tokio::time::timeout(GOODBYE, io.shutdown()).await;
+    let end = async {
+        io.shutdown().await?;
+        tokio::io::copy(&mut io, &mut tokio::io::sink()).await
+    };
+    let _ = tokio::time::timeout(GOODBYE, end).await;
 }
 
 async fn serve<IO: AsyncRead + AsyncWrite + Unpin>(io: &mut IO, client: SocketAddr, responder: &Responder) {

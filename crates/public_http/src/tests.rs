@@ -106,6 +106,26 @@ async fn ambiguous_requests_are_refused() {
 }
 
 #[tokio::test]
+async fn a_client_that_goes_on_sending_reads_why_it_is_refused() {
+    let server = start(loopback(0), off(), None).unwrap();
+    let address = server.listening[0][0];
+    let asking = tokio::task::spawn_blocking(move || {
+        let mut tcp = TcpStream::connect(address).unwrap();
+        tcp.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        tcp.write_all(b"POST / HTTP/1.1\r\nHost: example.test\r\nTransfer-Encoding: chunked\r\n\r\n10000\r\n").unwrap();
+        let mut first = [0; 12];
+        tcp.read_exact(&mut first).unwrap();
+        // It was refused, the server has had time to end the connection, and the client is still sending.
+        std::thread::sleep(Duration::from_millis(200));
+        (0..64).try_for_each(|_| tcp.write_all(&[b'x'; 1024])).unwrap();
+        let mut rest = Vec::new();
+        tcp.read_to_end(&mut rest).map(|_| (first, String::from_utf8_lossy(&rest).into_owned()))
+    });
+    let (first, rest) = asking.await.unwrap().unwrap();
+    assert!(first == *b"HTTP/1.1 400" && rest.ends_with("Transfer-Encoding is not supported\n"), "{rest}");
+}
+
+#[tokio::test]
 async fn an_incomplete_head_times_out() {
     let web = start(loopback(0), off(), None).unwrap();
     let before = std::time::Duration::from_secs(18);

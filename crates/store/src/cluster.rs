@@ -3,8 +3,10 @@
 //! Over SQLite there is one node, which has every duty and whose claims never end. Invariant: a duty has at most one owner at a time; times of leases are
 //! those of the database's clock.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use mail::Domain;
 use tokio::sync::watch;
 
 use crate::error::StoreError;
@@ -206,6 +208,19 @@ impl Store {
     /// Returns the nodes, by name; none over SQLite.
     pub async fn nodes(&self) -> Result<Vec<Node>, StoreError> {
         if self.cluster.is_some() { self.read(tables::nodes).await } else { Ok(Vec::new()) }
+    }
+
+    /// Returns the host name of each node that has started and was not removed, by its name; none over SQLite.
+    pub async fn hostnames(&self) -> Result<BTreeMap<String, Domain>, StoreError> {
+        if self.cluster.is_none() {
+            return Ok(BTreeMap::new());
+        }
+        let values = self.shared_list(NodeValues::HOSTNAME, i64::MIN).await?;
+        let named = values.into_iter().filter_map(|(name, host)| {
+            let node = name.strip_prefix(NodeValues::HOSTNAME)?.to_owned();
+            Some((node, Domain::parse(std::str::from_utf8(&host).ok()?).ok()?))
+        });
+        Ok(named.collect())
     }
 
     /// Returns the name of this node; `None` over SQLite.

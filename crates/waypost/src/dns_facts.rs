@@ -2,10 +2,11 @@
 //!
 //! RFC 6376 s.3.6.1 (an empty p= revokes a key). Invariant: the same with and without a server, DNS or network.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, UdpSocket};
 
 use anyhow::Result;
-use control_api::api::{CertificatesView, DomainView, KeyView};
+use control_api::api::{CertificatesView, DomainView, KeyView, NodeView};
 use control_api::{DnsInputs, ReportFacts};
 use dns_plan::{DkimFact, DmarcStage, DnsFacts, KeyStage};
 use mail::Domain;
@@ -23,7 +24,8 @@ pub async fn read(config: &Config, api: &mut Transport) -> Result<DnsFacts> {
     let domains: Vec<DomainView> = api.list("/api/v1/domains", &[]).await?;
     let domains = domains.into_iter().filter(|domain| domain.enabled).filter_map(|domain| domain.name.parse().ok()).collect();
     let keys: Vec<KeyView> = api.list("/api/v1/keys", &[]).await?;
-    let mut facts = of_keys(config, domains, &keys);
+    let nodes: Vec<NodeView> = api.list("/api/v1/nodes", &[]).await?;
+    let mut facts = beside(of_keys(config, domains, &keys), config, &nodes);
     if config.file.dns.tlsa {
         let certificates: CertificatesView = api.get("/api/v1/certificates").await?;
         let hostname = facts.hostname.to_string();
@@ -50,7 +52,7 @@ fn addresses(config: &Config) -> Vec<IpAddr> {
 
 /// The facts of what the running server, or a command without one, has.
 pub fn of_inputs(config: &Config, inputs: DnsInputs) -> DnsFacts {
-    let mut facts = of_keys(config, inputs.domains, &inputs.keys);
+    let mut facts = beside(of_keys(config, inputs.domains, &inputs.keys), config, &inputs.nodes);
     if config.file.dns.tlsa {
         let hostname = facts.hostname.to_string();
         let shown = inputs.tlsa.into_iter().filter(|(names, _)| names.contains(&hostname));
@@ -61,7 +63,19 @@ pub fn of_inputs(config: &Config, inputs: DnsInputs) -> DnsFacts {
     facts
 }
 
-/// The facts of these domains.
+/// The same facts, of a server that shares its mail with these.
+fn beside(facts: DnsFacts, config: &Config, nodes: &[NodeView]) -> DnsFacts {
+    let other_hosts = other_hosts(config, nodes);
+    DnsFacts { sts: config.sts_policy(&other_hosts), other_hosts, ..facts }
+}
+
+/// The host names of the other servers that share the mail, each once.
+pub fn other_hosts(config: &Config, nodes: &[NodeView]) -> Vec<Domain> {
+    let hosts = nodes.iter().filter_map(|node| Domain::parse(node.hostname.as_deref()?).ok());
+    hosts.filter(|host| *host != config.settings.hostname).collect::<BTreeSet<Domain>>().into_iter().collect()
+}
+
+/// The facts of these domains, of a server that shares its mail with no other.
 pub fn of_keys(config: &Config, domains: Vec<Domain>, keys: &[KeyView]) -> DnsFacts {
     let (dns, settings) = (&config.file.dns, &config.settings);
     let addresses = addresses(config);
@@ -69,12 +83,13 @@ pub fn of_keys(config: &Config, domains: Vec<Domain>, keys: &[KeyView]) -> DnsFa
     let now_ms = net::Clock::system().now_ms();
     DnsFacts {
         hostname: settings.hostname.clone(),
+        other_hosts: Vec::new(),
         forward_addresses: settings.forward.source.map_or_else(|| addresses.clone(), |source| vec![source]),
         addresses,
         domains,
         forwarding: settings.forward.srs.domain.clone(),
         keys: keys.iter().filter_map(|key| fact(key, now_ms)).collect(),
-        sts: config.sts_policy(),
+        sts: config.sts_policy(&[]),
         ports: config.submission_ports(),
         imap_host: config.file.client_config.imap_host.as_ref().map(|host| host.0.clone()),
         tlsa: Vec::new(),

@@ -87,7 +87,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let config =
             crate::config::parse(&dir.path().join("w.toml"), "hostname = \"mx.example.test\"\n[dns]\naddresses = [\"192.0.2.7\"]\n");
-        let inputs = DnsInputs { domains: vec!["example.test".parse().unwrap()], keys: Vec::new(), tlsa: Vec::new(), compare: false };
+        let inputs = DnsInputs {
+            domains: vec!["example.test".parse().unwrap()],
+            nodes: Vec::new(),
+            keys: Vec::new(),
+            tlsa: Vec::new(),
+            compare: false,
+        };
         let view = DnsState::default().view(&config.unwrap(), inputs).await.unwrap();
         let first = view.records.first().unwrap();
         assert_eq!((first.kind.as_str(), first.urgency.as_str(), &first.state), ("mx", "needed now", &None));

@@ -38,8 +38,8 @@ impl Nodes {
         match &self.switch {
             NodeSwitch::File(file) => Ok(vec![self.only(file)]),
             NodeSwitch::Row(store) => {
-                let now_ms = Clock::system().now_ms();
-                Ok(store.nodes().await?.iter().map(|node| self.view(node, now_ms)).collect())
+                let (now_ms, mut hosts) = (Clock::system().now_ms(), store.hostnames().await?);
+                Ok(store.nodes().await?.iter().map(|node| self.view(node, hosts.remove(&node.name), now_ms)).collect())
             }
         }
     }
@@ -60,6 +60,7 @@ impl Nodes {
         let drained_since_ms = file.drained_since_ms();
         NodeView {
             name: self.hostname.to_string(),
+            hostname: Some(self.hostname.to_string()),
             this: true,
             state: state(self.started_ms.is_some(), drained_since_ms.is_some()),
             drained: drained_since_ms.is_some(),
@@ -71,13 +72,14 @@ impl Nodes {
         }
     }
 
-    fn view(&self, node: &Node, now_ms: i64) -> NodeView {
+    fn view(&self, node: &Node, hostname: Option<Domain>, now_ms: i64) -> NodeView {
         let this = self.store.node_name() == Some(node.name.as_str());
         // A command without a server has the row of its node for a moment.
         let runs = node.is_alive && (!this || self.started_ms.is_some());
         let drained = node.state == store::NodeState::Draining;
         NodeView {
             name: node.name.clone(),
+            hostname: hostname.map(|host| host.to_string()),
             this,
             state: state(runs, drained),
             drained,

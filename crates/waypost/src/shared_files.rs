@@ -6,7 +6,7 @@
 
 mod challenges;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,6 @@ use crate::config::{self, Config};
 const FILES: &str = "file/";
 const CERTIFICATES: &str = "certificate/";
 const CHALLENGES: &str = NodeValues::CHALLENGES;
-const HOSTNAMES: &str = NodeValues::HOSTNAME;
 
 /// The digest of the key that seals passwords, of the first node.
 const PASSWORD_KEY: &str = "digest/passwords.key";
@@ -56,6 +55,8 @@ struct SeenValues {
     values: HashMap<String, [u8; 32]>,
     /// Values stored before this were read, Unix milliseconds.
     until_ms: i64,
+    /// The host names of the other nodes.
+    other_hosts: Vec<Domain>,
 }
 
 /// A file with a secret.
@@ -74,12 +75,14 @@ struct CertificateFiles {
 }
 
 /// What other nodes have changed.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct FilesChanged {
     /// A secret of return addresses.
     pub secrets: bool,
     /// A certificate.
     pub certificates: bool,
+    /// The host names of the other nodes, if they are not those of before.
+    pub other_hosts: Option<Vec<Domain>>,
 }
 
 impl SharedFiles {
@@ -141,7 +144,7 @@ impl SharedFiles {
         self.compare_password_key().await?;
         // Of an order that the end of the last process interrupted.
         self.store.shared_remove(&self.own(CHALLENGES)).await?;
-        self.store.shared_put(&self.own(HOSTNAMES), self.hostname.to_string().into(), now_ms).await?;
+        self.store.shared_put(&self.own(NodeValues::HOSTNAME), self.hostname.to_string().into(), now_ms).await?;
         for name in account_files(&self.directories.accounts) {
             if let Ok(text) = fs::read(self.directories.accounts.join(&name)) {
                 self.store.shared_offer(&format!("{FILES}acme/{name}"), text, now_ms).await?;
@@ -178,6 +181,7 @@ impl SharedFiles {
                 self.note(&shared_name, &value);
             }
         }
+        changed.other_hosts = self.take_hosts().await?;
         self.take_challenges().await?;
         self.seen.lock().until_ms = now_ms - CLOCKS_DIFFER_MS;
         Ok(changed)
@@ -209,9 +213,22 @@ impl SharedFiles {
 
     /// Whether another node has the hostname of this one.
     pub(crate) async fn hostname_is_shared(&self) -> Result<bool, StoreError> {
-        let (own, hostname) = (self.own(HOSTNAMES), self.hostname.to_string());
-        let all = self.store.shared_list(HOSTNAMES, i64::MIN).await?;
-        Ok(all.iter().any(|(name, value)| *name != own && *value == hostname.as_bytes()))
+        Ok(self.store.hostnames().await?.iter().any(|(node, host)| *node != self.node && *host == self.hostname))
+    }
+
+    /// The host names of the other nodes, each once, without that of this one; as taken last.
+    pub fn other_hosts(&self) -> Vec<Domain> {
+        self.seen.lock().other_hosts.clone()
+    }
+
+    /// All of them are read: one that was removed leaves nothing behind.
+    async fn take_hosts(&self) -> Result<Option<Vec<Domain>>, StoreError> {
+        let now = self.store.hostnames().await?.into_values().filter(|host| *host != self.hostname);
+        let now: Vec<Domain> = now.collect::<BTreeSet<Domain>>().into_iter().collect();
+        let mut seen = self.seen.lock();
+        let is_news = seen.other_hosts != now;
+        seen.other_hosts.clone_from(&now);
+        Ok(is_news.then_some(now))
     }
 
     /// What other nodes change.

@@ -8,6 +8,8 @@ use utoipa::ToSchema;
 pub struct NodeView {
     /// Its name: its host name, or `store.node`.
     pub name: String,
+    /// Its host name, which its MX record and its certificate have; none before its first start.
+    pub hostname: Option<String>,
     /// Whether it is the node that answers.
     pub this: bool,
     /// `active`: it takes new mail; `drained`: it takes none, and over SQLite goes on delivering; `stopped`: no process runs.

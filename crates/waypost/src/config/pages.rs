@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use dns_plan::SubmissionPorts;
+use mail::Domain;
 use mta::settings::ListenerKind;
 use policy::{STS_AGE_MAX_S, StsMode, StsPolicy};
 use public_http::pages::PublicData;
@@ -15,14 +16,14 @@ use super::options::FileOptions;
 use super::words::StsWord;
 
 impl Config {
-    /// Returns the MTA-STS policy.
-    pub fn sts_policy(&self) -> StsPolicy {
+    /// Returns the MTA-STS policy of this server and the others that share its mail.
+    pub fn sts_policy(&self, others: &[Domain]) -> StsPolicy {
         let mode = match self.file.mta_sts.mode {
             StsWord::None => StsMode::None,
             StsWord::Testing => StsMode::Testing,
             StsWord::Enforce => StsMode::Enforce,
         };
-        StsPolicy { mode, mx: self.settings.hostname.clone(), max_age_s: self.file.mta_sts.max_age.0 }
+        StsPolicy { mode, mx: others.iter().chain([&self.settings.hostname]).cloned().collect(), max_age_s: self.file.mta_sts.max_age.0 }
     }
 
     /// Returns the submission ports; of several listeners, the first.
@@ -44,15 +45,15 @@ impl Config {
         Some(format!("https://{host}{port}"))
     }
 
-    /// Returns the data of the public pages.
-    pub fn public_data(&self) -> PublicData {
+    /// Returns the data of the public pages of this server, which shares its mail with `others`.
+    pub fn public_data(&self, others: &[Domain]) -> PublicData {
         let ports = self.submission_ports();
         PublicData {
             hostname: self.settings.hostname.to_string(),
             submissions: ports.submissions,
             submission: ports.submission,
             imap_host: self.file.client_config.imap_host.as_ref().map(|host| host.0.to_string()),
-            mta_sts: self.sts_policy().text(),
+            mta_sts: self.sts_policy(others).text(),
         }
     }
 }

@@ -22,22 +22,29 @@ use crate::config::Config;
 pub struct PublicSettings {
     data: Arc<PublicData>,
     reveal_provider: bool,
+    /// The other servers that share the mail: they are in the MTA-STS policy.
+    others: Vec<Domain>,
 }
 
 /// The settings in effect, replaced by a reload.
 pub type LivePublic = Arc<ArcSwap<PublicSettings>>;
 
 impl PublicSettings {
-    /// Returns the settings of this configuration.
-    pub fn of(config: &Config) -> Self {
-        Self { data: Arc::new(config.public_data()), reveal_provider: config.file.client_config.reveal_provider }
+    /// Returns the settings of this configuration, and of the other servers that share the mail.
+    pub fn of(config: &Config, others: Vec<Domain>) -> Self {
+        Self { data: Arc::new(config.public_data(&others)), reveal_provider: config.file.client_config.reveal_provider, others }
     }
 
     /// Returns the settings after a reload; the ports remain those of the start, as the listeners do.
     pub fn after(&self, config: &Config) -> Self {
+        self.beside(config, self.others.clone())
+    }
+
+    /// The same, with other servers.
+    pub fn beside(&self, config: &Config, others: Vec<Domain>) -> Self {
         let (submissions, submission) = (self.data.submissions, self.data.submission);
-        let data = Arc::new(PublicData { submissions, submission, ..config.public_data() });
-        Self { data, ..Self::of(config) }
+        let data = Arc::new(PublicData { submissions, submission, ..config.public_data(&others) });
+        Self { data, ..Self::of(config, others) }
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use ::sandbox::Needs;
 use arc_swap::ArcSwap;
+use mail::Domain;
 use mta::LiveDirectory;
 use mta::settings::LiveSettings;
 use net::blocking;
@@ -66,6 +67,11 @@ impl Reloader {
         }
         service_manager::ready();
         result
+    }
+
+    /// Takes the other servers that share the mail now, which the MTA-STS policy names.
+    pub fn beside(&self, others: Vec<Domain>) {
+        self.public.store(Arc::new(self.public.load().beside(&self.config(), others)));
     }
 
     async fn try_reload(&self, started: &[(&'static str, String)]) -> Result<String, String> {
@@ -154,7 +160,7 @@ mod tests {
             events: events::Events::default(),
         };
         let certificates = ServerCertificates::new(None, orders);
-        let public = Arc::new(ArcSwap::from_pointee(PublicSettings::of(&config)));
+        let public = Arc::new(ArcSwap::from_pointee(PublicSettings::of(&config, Vec::new())));
         let reloader = Reloader::new(&config, None, (settings.clone(), live.clone(), public), certificates, None);
 
         fs::write(&path, "hostname = \"b.example\"\nhostnam = 1\n").unwrap();

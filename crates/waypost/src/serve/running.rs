@@ -155,7 +155,10 @@ impl Running {
         let opened = OpenServer::open(config).await?;
         let (observers, pending_notices) = Observers::start(config, &opened.clock).await?;
         let OpenServer { clock, store, settings, live, .. } = &opened;
-        let shown = Arc::new(ArcSwap::from_pointee(PublicSettings::of(config)));
+        let shown = Arc::new(ArcSwap::from_pointee(PublicSettings::of(
+            config,
+            opened.shared_files.as_ref().map(|files| files.other_hosts()).unwrap_or_default(),
+        )));
         let orders = OrderParts {
             challenges: opened.challenges.clone(),
             peers: Arc::new(CertificatePeers(opened.shared_files.clone())),

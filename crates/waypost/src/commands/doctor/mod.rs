@@ -28,7 +28,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use control_api::api::{CheckName, CheckQuery, DomainView, HealthFinding as Finding, Severity};
+use control_api::api::{CheckName, CheckQuery, DomainView, HealthFinding as Finding, NodeView, Severity};
 use mail::Domain;
 use net::Resolver;
 use tokio::sync::mpsc::UnboundedSender;
@@ -54,6 +54,8 @@ struct DoctorContext {
     addresses: Vec<IpAddr>,
     /// The hosted domains.
     domains: Vec<Domain>,
+    /// The other servers that share the mail.
+    other_hosts: Vec<Domain>,
     /// The time server to compare the clock with.
     time_server: Option<String>,
     /// The EHLO name of its sessions with the server, by which a running server leaves them out of its history.
@@ -295,16 +297,10 @@ async fn prepare(config: Config, api: Option<Transport>, report: &mut DoctorRepo
             None
         }
     };
-    let domains = match &mut api {
-        None => Vec::new(),
-        Some(api) => match api.list::<DomainView>("/api/v1/domains", &[]).await {
-            Ok(domains) => domains.iter().filter(|d| d.enabled).filter_map(|d| Domain::parse(&d.name).ok()).collect(),
-            Err(error) => {
-                report.add(vec![failed("data", "the hosted domains", &error)])?;
-                Vec::new()
-            }
-        },
-    };
+    let domains: Vec<DomainView> = listed(&mut api, ("/api/v1/domains", "the hosted domains"), report).await?;
+    let domains = domains.iter().filter(|d| d.enabled).filter_map(|d| Domain::parse(&d.name).ok()).collect();
+    let nodes: Vec<NodeView> = listed(&mut api, ("/api/v1/nodes", "the servers that share the mail"), report).await?;
+    let other_hosts = crate::dns_facts::other_hosts(&config, &nodes);
     // Without a running server, nothing answers or something else does.
     let hello = match &mut api {
         Some(api) => api.post::<CheckName>("/api/v1/health/names", &()).await.map(|name| name.hello).ok(),
@@ -319,7 +315,23 @@ async fn prepare(config: Config, api: Option<Transport>, report: &mut DoctorRepo
     };
     report.add(found)?;
     let time_server = report.time_server.clone();
-    Ok(DoctorContext { config, api, resolver, addresses, domains, time_server, hello, has_dns, spf_fixes: HashMap::new() })
+    Ok(DoctorContext { config, api, resolver, addresses, domains, other_hosts, time_server, hello, has_dns, spf_fixes: HashMap::new() })
+}
+
+/// A list of the API; empty without one, or if it fails, which is a finding.
+async fn listed<T: serde::de::DeserializeOwned>(
+    api: &mut Option<Transport>,
+    (path, what): (&str, &str),
+    report: &mut DoctorReport,
+) -> Result<Vec<T>> {
+    let Some(api) = api else { return Ok(Vec::new()) };
+    match api.list::<T>(path, &[]).await {
+        Ok(all) => Ok(all),
+        Err(error) => {
+            report.add(vec![failed("data", what, &error)])?;
+            Ok(Vec::new())
+        }
+    }
 }
 
 /// Splits an error into its text and its hint.

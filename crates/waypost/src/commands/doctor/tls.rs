@@ -37,7 +37,7 @@ pub(super) async fn check(context: &DoctorContext) -> Vec<Finding> {
             findings.extend(check_tlsa(context, &tls, at).await);
         }
     }
-    if context.config.sts_policy().mode != StsMode::None {
+    if context.config.sts_policy(&[]).mode != StsMode::None {
         for domain in &context.domains {
             findings.push(check_policy(context, &tls, domain).await);
         }
@@ -95,7 +95,7 @@ async fn check_tlsa(context: &DoctorContext, tls: &ClientTls, at: SocketAddr) ->
 /// The MTA-STS policy of a domain, fetched as senders do.
 async fn check_policy(context: &DoctorContext, tls: &ClientTls, domain: &Domain) -> Finding {
     let delivery = &context.config.settings.delivery;
-    let ours = context.config.sts_policy();
+    let ours = context.config.sts_policy(&context.other_hosts);
     let about = format!("https://mta-sts.{domain}/");
     let at = HttpsOptions { port: delivery.policy_port, ipv6: delivery.ipv6, loopback: delivery.loopback };
     match fetch_mta_sts_policy(&context.resolver, tls, domain, at).await {
@@ -103,7 +103,7 @@ async fn check_policy(context: &DoctorContext, tls: &ClientTls, domain: &Domain)
             Finding::good("mta-sts", about, "the policy is published and right")
         }
         Ok(_) => {
-            let fix = "check that the mta-sts name leads only to this server; after a change of [mta_sts]: waypost reload";
+            let fix = "check that the mta-sts name leads only to this server, or to those that share its mail; after a change of [mta_sts]: waypost reload";
             Finding::bad(Severity::Warning, "mta-sts", about, "the published policy differs from this server's", fix)
                 .because("senders follow the published policy")
         }
