@@ -75,7 +75,7 @@ pub fn is_installed(name: &str) -> bool {
     std::env::split_paths(&path).chain(system).any(|dir| dir.join(name).is_file())
 }
 
-fn shown(command: &Command) -> String {
+pub fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
