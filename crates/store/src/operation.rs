@@ -174,12 +174,12 @@ fn is_guarded(operation: &Operation) -> bool {
     )
 }
 
-/// Runs operations as one transaction. `last` is what is done before its commit.
+/// Runs operations as one transaction. `commit` words its end, which is one request: a process that is stopped before it holds no row that others need.
 pub(crate) fn transact(
     db: &dyn Sql,
     jobs: &[WriteJob],
     guard: Guarded,
-    last: &dyn Fn(&[Applied]) -> Result<(), StoreError>,
+    commit: &dyn Fn(&[Applied]) -> String,
 ) -> Result<Vec<Applied>, StoreError> {
     db.control(db.begin())?;
     let mut applied = Vec::with_capacity(jobs.len());
@@ -200,8 +200,7 @@ pub(crate) fn transact(
             other => applied.push(other),
         }
     }
-    last(&applied)?;
-    db.control("COMMIT")?;
+    db.control(&commit(&applied))?;
     Ok(applied)
 }
 

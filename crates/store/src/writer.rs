@@ -189,7 +189,7 @@ impl Writer {
     #[allow(clippy::disallowed_methods)] // the duration of a commit is measured, and nothing is decided by it
     fn transact(&self, jobs: &[WriteJob], guard: Guarded) -> Result<Vec<Applied>, StoreError> {
         let begin = Instant::now();
-        let outcome = transact(&self.db, jobs, guard, &|_| Ok(()));
+        let outcome = transact(&self.db, jobs, guard, &|_| "COMMIT".into());
         self.batches.count(jobs.len(), begin.elapsed(), outcome.is_ok());
         if outcome.is_err() {
             // After a failed COMMIT SQLite may have rolled back by itself; this then fails without harm.

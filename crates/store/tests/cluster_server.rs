@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use mail::{EnhancedCode, QueueId};
 use pg_lab::PgServer;
-use store::{Content, Disposition, NewMessage, PostgresSettings, Settlement, Store, StoreError};
+use store::{Content, DirectoryChange, Disposition, NewMessage, PostgresSettings, Settlement, Store, StoreError};
 use world::message;
 use world::nodes::{Nodes, done, key, until};
 
@@ -31,6 +31,24 @@ async fn without_its_database_a_node_acknowledges_nothing_and_recovers_by_itself
     assert!(a.may_deliver(lease), "a short outage costs no claim");
     a.settle(Settlement { lease, ..done(&[key(1, 0)]) }, 0).await.unwrap();
     assert_eq!(nodes.server.sql("SELECT message_id FROM recipient ORDER BY 1"), "9");
+}
+
+/// The counters of news are rows that every node's commits need: a process that is stopped while it holds one would stop all others.
+#[tokio::test(flavor = "multi_thread")]
+async fn news_is_written_in_one_request_with_the_commit() {
+    let mut nodes = Nodes::new();
+    let a = nodes.start("a").await;
+    nodes.server.sql(
+        "CREATE TABLE seen (name text, query text);
+         CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO seen VALUES (NEW.name, current_query()); RETURN NEW; END $$;
+         CREATE TRIGGER see AFTER UPDATE ON news FOR EACH ROW EXECUTE FUNCTION see();
+         GRANT ALL ON seen TO PUBLIC",
+    );
+    a.shared_put("file/x", b"x".to_vec(), 0).await.unwrap();
+    a.shared_remove("file/x").await.unwrap();
+    a.change_directory(vec![DirectoryChange::AddDomain("x.test".parse().unwrap())]).await.unwrap();
+    assert_eq!(nodes.server.sql("SELECT string_agg(name, ' ' ORDER BY name) FROM seen"), "directory shared shared");
+    assert_eq!(nodes.server.sql("SELECT count(*) FROM seen WHERE query NOT LIKE '%; COMMIT'"), "0");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -25,10 +25,9 @@ pub(super) fn is_abandoned(but: &str) -> String {
     format!("NOT EXISTS (SELECT 1 FROM node WHERE node.stay = recipient.owner >> 32 AND node.lease_until > clock_timestamp() {but})")
 }
 
-/// Tells the other nodes, at the commit.
-pub(super) fn tell(session: &Session, news: &str) -> Result<(), StoreError> {
-    session.change("UPDATE news SET n = n + 1 WHERE name = ?", values![news])?;
-    session.ask("SELECT CAST(pg_notify(?, ?) AS text)", values![CHANNEL, news]).map(drop)
+/// What tells the other nodes, to be sent with the commit: the row is locked until then, and every node needs it for its own commits.
+pub(super) fn telling(news: &str) -> String {
+    format!("UPDATE news SET n = n + 1 WHERE name = '{news}'; SELECT pg_notify('{CHANNEL}', '{news}'); ")
 }
 
 /// Applies a change.
@@ -42,21 +41,10 @@ pub(super) fn change(session: &Session, change: &ClusterChange) -> Result<u64, S
         ClusterChange::Sweep => Ok(session.change(SWEEP, &[])? + session.change(SWEEP_VALUES, values![NodeValues::CHALLENGES])?),
         ClusterChange::PutShared { name, value, now_ms } => {
             tables::put_shared(session, name, value, *now_ms)?;
-            tell(session, "shared")?;
             Ok(1)
         }
-        ClusterChange::OfferShared { name, value, now_ms } => {
-            let offered = tables::offer_shared(session, name, value, *now_ms)?;
-            if offered > 0 {
-                tell(session, "shared")?;
-            }
-            Ok(offered)
-        }
-        ClusterChange::RemoveShared { name } => {
-            let removed = tables::remove_shared(session, name)?;
-            tell(session, "shared")?;
-            Ok(removed)
-        }
+        ClusterChange::OfferShared { name, value, now_ms } => Ok(tables::offer_shared(session, name, value, *now_ms)?),
+        ClusterChange::RemoveShared { name } => Ok(tables::remove_shared(session, name)?),
         ClusterChange::KeepByDuty { duty, name, value, taken, now_ms } => {
             // The row is locked until the commit, so no other node takes the duty in between.
             let is_ours = "UPDATE duty SET owner = owner WHERE name = ? AND owner = ?";
@@ -73,7 +61,6 @@ fn remove_node(session: &Session, name: &str) -> Result<u64, StoreError> {
     for prefix in [NodeValues::CHALLENGES, NodeValues::ANSWERED, NodeValues::HOSTNAME] {
         tables::remove_shared(session, &format!("{prefix}{name}"))?;
     }
-    tell(session, "shared")?;
     session.change("DELETE FROM node WHERE name = ?", values![name])
 }
 

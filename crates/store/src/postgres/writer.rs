@@ -15,6 +15,7 @@ use super::session::{Session, Step};
 use super::stay::Stay;
 use super::{bulk, claiming, nodes};
 use crate::batches::Batches;
+use crate::cluster::ClusterChange;
 use crate::error::StoreError;
 use crate::journal::is_plain;
 use crate::line::{self, BATCH_MAX};
@@ -76,6 +77,12 @@ fn has_due(messages: &[NewMessage]) -> bool {
 fn news_of(operation: &Operation) -> Option<&'static str> {
     match operation {
         Operation::Directory(_) => Some("directory"),
+        Operation::Cluster(
+            ClusterChange::PutShared { .. }
+            | ClusterChange::OfferShared { .. }
+            | ClusterChange::RemoveShared { .. }
+            | ClusterChange::RemoveNode { .. },
+        ) => Some("shared"),
         Operation::Retry { .. } | Operation::Release { .. } | Operation::Replace { .. } | Operation::ReleaseClaims { .. } => Some("work"),
         Operation::Enqueue { messages, .. } | Operation::Notice { messages, .. } if has_due(messages) => Some("work"),
         _ => None,
@@ -271,7 +278,7 @@ fn transact_once(session: &Session, jobs: &[WriteJob], guard: Guarded) -> Result
         let mut news: Vec<&str> = done.filter_map(|(job, _)| news_of(&job.operation)).collect();
         news.sort_unstable();
         news.dedup();
-        news.into_iter().try_for_each(|name| nodes::tell(session, name))
+        news.into_iter().map(nodes::telling).chain(["COMMIT".to_owned()]).collect()
     });
     if outcome.is_err() && !session.is_over() {
         let collided = session.has_collided();
