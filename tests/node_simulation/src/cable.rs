@@ -196,6 +196,11 @@ fn is_command(message: &[u8], kind: u8, text: &str) -> bool {
     message.first() == Some(&kind) && message.get(5..).and_then(|rest| rest.split(|octet| *octet == 0).next()) == Some(text.as_bytes())
 }
 
+/// Whether a request ends a transaction: a COMMIT, alone or behind what is told to other nodes.
+fn is_commit(message: &[u8]) -> bool {
+    message.first() == Some(&b'Q') && message.ends_with(b"COMMIT\0")
+}
+
 /// Takes the message of a startup off the front of octets: it has no type.
 fn next_startup(octets: &mut Vec<u8>) -> Option<Vec<u8>> {
     let length = octets.get(..4)?.iter().fold(0_usize, |sum, octet| (sum << 8) | usize::from(*octet));
@@ -305,7 +310,7 @@ impl Connection<'_> {
     fn of_client(&mut self) -> (Vec<u8>, Option<Broken>) {
         let mut forward = Vec::new();
         while let Some(message) = next_message(&mut self.asked) {
-            if is_command(&message, b'Q', "COMMIT") {
+            if is_commit(&message) {
                 if self.takes(Fault::HoldsCommit) {
                     return (forward, Some(Broken::Closed));
                 }
