@@ -32,7 +32,7 @@ const NOW_MS: i64 = 1_800_000_000_000;
 const INJECTED: [&str; 2] = ["<x-fuzz", "\" x-fuzz="];
 
 thread_local! {
-    static RUNTIME: Runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+    static RUNTIME: Runtime = Builder::new_current_thread().enable_all().max_blocking_threads(2).build().expect("a runtime");
     static SITE: RefCell<Option<Site>> = const { RefCell::new(None) };
 }
 

@@ -15,7 +15,9 @@ mod database;
 mod dice;
 mod duties;
 mod ledger;
+mod mishaps;
 mod node;
+mod outcomes;
 mod run;
 mod steps;
 

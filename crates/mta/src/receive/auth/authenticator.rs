@@ -17,6 +17,7 @@ use store::{AccountChange, DirectoryChange, LoginUse};
 
 use crate::context::Shared;
 use crate::receive::auth::cache::{CachedResult, Code, PasswordCache};
+use crate::receive::auth::denied::Denied;
 use crate::receive::auth::hashing::HashingPool;
 use crate::receive::auth::passwords::{self, PasswordKey};
 use crate::receive::auth::throttle::{Allowances, LoginNetwork, LoginThrottle, Standing};
@@ -63,43 +64,6 @@ pub struct LoggedIn {
     pub credential: String,
     /// What was known of the client's network.
     pub network: LoginNetwork,
-}
-
-/// Why a login was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Denied {
-    /// Name or password are wrong, or the account may not log in.
-    Wrong,
-    /// Too many failed logins.
-    TooMany,
-    /// Too many logins wait to be checked.
-    Busy,
-}
-
-impl Denied {
-    /// The reason, for the owner.
-    fn reason(self) -> &'static str {
-        match self {
-            Self::Wrong => "name or password are wrong, or the account may not log in",
-            Self::TooMany => "too many failed logins",
-            Self::Busy => "too many logins at once",
-        }
-    }
-
-    /// The reply; `before` is how often this session was refused for too many failures.
-    pub fn reply(self, before: u32) -> Reply {
-        match self {
-            Self::Wrong => refused(),
-            Self::Busy => Reply::new(454, (4, 7, 0), "too many logins at once; try again in a minute"),
-            Self::TooMany if before == 0 => Reply::new(454, (4, 7, 0), "too many failed logins; try again in ten minutes"),
-            Self::TooMany => Reply::new(421, (4, 7, 0), "too many failed logins; goodbye"),
-        }
-    }
-}
-
-/// The one reply to every failed login.
-pub(crate) fn refused() -> Reply {
-    Reply::new(535, (5, 7, 8), "authentication failed: the user name is the full address, the password the one that Waypost printed")
 }
 
 /// The outcome of hashing a sealed password.

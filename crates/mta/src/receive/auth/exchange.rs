@@ -8,7 +8,8 @@ use mail::Reply;
 use sasl::{Context, Exchange, Mechanism, Step};
 use smtp::server::AuthStep;
 
-use crate::receive::auth::authenticator::{Authenticator, Denied, LoginAttempt, LoginWay, Offered};
+use crate::receive::auth::authenticator::{Authenticator, LoginAttempt, LoginWay, Offered};
+use crate::receive::auth::denied::Denied;
 use crate::receive::tls_accept::TlsSession;
 
 /// The answer to a step.

@@ -4,6 +4,8 @@
 
 pub mod authenticator;
 pub mod cache;
+pub mod denied;
+
 pub mod exchange;
 pub mod hashing;
 pub mod page_logins;

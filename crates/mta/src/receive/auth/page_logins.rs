@@ -8,7 +8,8 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use sasl::{Credentials, Secret};
 
-use crate::receive::auth::authenticator::{Authenticator, Denied, LoggedIn, LoginAttempt, LoginWay};
+use crate::receive::auth::authenticator::{Authenticator, LoggedIn, LoginAttempt, LoginWay};
+use crate::receive::auth::denied::Denied;
 
 /// Why a login was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

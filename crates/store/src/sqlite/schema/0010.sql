@@ -1,0 +1,1 @@
+CREATE INDEX srs_sender_made ON srs_sender (made_ms);
