@@ -147,6 +147,8 @@ fn servers_that_share_the_mail_fill_one_zone_and_publish_one_policy() {
         of.json(&["node", "list"]).as_array().unwrap().iter().map(|node| text(node, "hostname").to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(hosts(&b), ["a.example.test", "b.example.test"]);
+    let listed = b.ok(&["node", "list"]);
+    assert!(listed.contains("a         a.example.test  active") && listed.contains("b (this)  b.example.test  active"), "{listed}");
 
     // One that is gone for good is no longer right.
     b.stop();

@@ -50,6 +50,7 @@ async fn named(api: &mut Transport, name: Option<String>) -> Result<String> {
 
 fn list(nodes: &[NodeView]) -> String {
     let now_ms = net::Clock::system().now_ms();
+    let has_hosts = nodes.iter().any(|node| node.hostname.as_ref().is_some_and(|host| *host != node.name));
     let ago = |at_ms: Option<i64>| at_ms.map_or_else(|| "-".to_owned(), |at_ms| span((now_ms - at_ms).max(0)));
     let row = |node: &NodeView| {
         let state = match node.state {
@@ -63,7 +64,10 @@ fn list(nodes: &[NodeView]) -> String {
         };
         let name = if node.this && nodes.len() > 1 { format!("{} (this)", one_line(&node.name)) } else { one_line(&node.name) };
         let version = node.version.as_deref().map(one_line).unwrap_or_default();
-        vec![name, state, ago(node.started_ms), ago(node.seen_ms), version]
+        let host = has_hosts.then(|| node.hostname.as_deref().map(one_line).unwrap_or_default());
+        [name].into_iter().chain(host).chain([state, ago(node.started_ms), ago(node.seen_ms), version]).collect()
     };
-    table(&["name", "state", "up for", "seen ago", "version"], &nodes.iter().map(row).collect::<Vec<_>>())
+    let host = has_hosts.then_some("host");
+    let titles: Vec<&str> = ["name"].into_iter().chain(host).chain(["state", "up for", "seen ago", "version"]).collect();
+    table(&titles, &nodes.iter().map(row).collect::<Vec<_>>())
 }
