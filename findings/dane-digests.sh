@@ -62,15 +62,7 @@ smtpd_tls_chain_files = /tmp/old.key, /tmp/old.pem
 smtpd_tls_security_level = may
 END
 
-user Debian-exim
-mkdir -p /etc/exim4 exim
-chown Debian-exim: exim
-cat >/etc/exim4/exim4.conf <<'END'
-primary_hostname = here.test
-spool_directory = /tmp/exim
-log_file_path = /tmp/exim/%slog
-tls_advertise_hosts =
-keep_environment =
+exim_configured <<'END'
 dns_dnssec_ok = 1
 begin routers
 out:

@@ -16,19 +16,12 @@ sink 2521 521 GREETING "521 far.test takes no mail"
 sink 2554 554 GREETING "554 not from you"
 sink 2550 550 "RCPT TO:<you@" "554 5.7.1 not from you"
 
-for name in Debian-exim opensmtpd opensmtpq nullmail; do
+for name in opensmtpd opensmtpq nullmail; do
     user $name
 done
 
 by_exim() { # PORT
-    mkdir -p /etc/exim4 "exim$1"
-    chown Debian-exim: "exim$1"
-    cat >/etc/exim4/exim4.conf <<END
-primary_hostname = here.test
-spool_directory = /tmp/exim$1
-log_file_path = /tmp/exim$1/%slog
-tls_advertise_hosts =
-keep_environment =
+    exim_configured "$1" <<END
 begin routers
 out:
   driver = manualroute

@@ -11,7 +11,7 @@ set -euo pipefail
 box exim4-daemon-light=4.96-15+deb12u11 exim4-base=4.96-15+deb12u11 libgnutls-dane0 libunbound8 postfix=3.7.11-0+deb12u1 \
     opensmtpd=6.8.0p2-4+b4 libevent-2.1-7=2.1.12-stable-8+deb12u1 dma=0.13-1+b1 knot=3.2.6-1
 
-for name in Debian-exim opensmtpd opensmtpq; do
+for name in opensmtpd opensmtpq; do
     user $name
 done
 # An address that is no loopback, on the box's own interface, since senders leave out mail hosts that are themselves.
@@ -23,14 +23,7 @@ END
 letter() { printf 'From: me@here.test\nTo: you@nomail.test\nSubject: hi\n\nhi\n'; }
 
 by_exim() {
-    mkdir -p /etc/exim4 exim
-    chown Debian-exim: exim
-    cat >/etc/exim4/exim4.conf <<'END'
-primary_hostname = here.test
-spool_directory = /tmp/exim
-log_file_path = /tmp/exim/%slog
-tls_advertise_hosts =
-keep_environment =
+    exim_configured <<'END'
 begin routers
 out:
   driver = dnslookup

@@ -13,7 +13,7 @@ box haproxy=2.6.12-1+deb12u4 postfix=3.7.11-0+deb12u1 exim4-daemon-heavy=4.96-15
     libmariadb3 libspf2-2=1.2.10-7.2+b1 opensmtpd=6.8.0p2-4+b4 libevent-2.1-7=2.1.12-stable-8+deb12u1 dovecot-core=1:2.3.19.1+dfsg1-2.1+deb12u7 \
     dovecot-imapd=1:2.3.19.1+dfsg1-2.1+deb12u7 curl=7.88.1-10+deb12u15 knot=3.2.6-1
 
-for name in Debian-exim opensmtpd opensmtpq dovecot dovenull; do
+for name in opensmtpd opensmtpq dovecot dovenull; do
     user $name
 done
 # The load balancer's address, and the client's.
@@ -36,14 +36,7 @@ cat >>/etc/postfix/master.cf <<'END'
 END
 postfix reload >/dev/null 2>&1
 
-mkdir -p /etc/exim4 exim
-chown Debian-exim: exim
-cat >/etc/exim4/exim4.conf <<'END'
-primary_hostname = here.test
-spool_directory = /tmp/exim
-log_file_path = /tmp/exim/%slog
-tls_advertise_hosts =
-keep_environment =
+exim_configured <<'END'
 hosts_proxy = 127.0.0.1
 daemon_smtp_ports = 3025
 local_interfaces = 127.0.0.1

@@ -14,7 +14,7 @@ set -euo pipefail
 box exim4-daemon-light=4.96-15+deb12u11 exim4-base=4.96-15+deb12u11 libgnutls-dane0 libunbound8 opensmtpd=6.8.0p2-4+b4 libevent-2.1-7=2.1.12-stable-8+deb12u1 \
     postfix=3.7.11-0+deb12u1
 
-for name in Debian-exim opensmtpd opensmtpq; do
+for name in opensmtpd opensmtpq; do
     user $name
 done
 for port in 2501 2502 2503; do
@@ -22,14 +22,7 @@ for port in 2501 2502 2503; do
 done
 letter() { swaks -s "127.0.0.1:$1" -f me@here.test -t you@far.test --body "the body" >/dev/null; }
 
-mkdir -p /etc/exim4 exim
-chown Debian-exim: exim
-cat >/etc/exim4/exim4.conf <<'END'
-primary_hostname = here.test
-spool_directory = /tmp/exim
-log_file_path = /tmp/exim/%slog
-tls_advertise_hosts =
-keep_environment =
+exim_configured <<'END'
 begin routers
 out:
   driver = manualroute

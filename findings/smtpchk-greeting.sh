@@ -13,7 +13,6 @@ set -euo pipefail
 box haproxy=2.6.12-1+deb12u4 postfix=3.7.11-0+deb12u1 exim4-daemon-light=4.96-15+deb12u11 exim4-base=4.96-15+deb12u11 libgnutls-dane0 libunbound8 \
     curl=7.88.1-10+deb12u15
 
-user Debian-exim
 # The load balancer's address and a client's; neither is the mail server's own.
 ip address add 192.0.2.1/32 dev lo
 ip address add 192.0.2.7/32 dev lo
@@ -33,14 +32,7 @@ tlsproxy unix - - n - 0 tlsproxy
 END
 postfix reload >/dev/null 2>&1
 
-mkdir -p /etc/exim4 exim
-chown Debian-exim: exim
-cat >/etc/exim4/exim4.conf <<'END'
-primary_hostname = here.test
-spool_directory = /tmp/exim
-log_file_path = /tmp/exim/%slog
-tls_advertise_hosts =
-keep_environment =
+exim_configured <<'END'
 local_interfaces = 127.0.0.1
 acl_smtp_rcpt = accept
 smtp_banner = ${if ={$received_port}{3026}{here.test ready\nno spam, please}{here.test ready}}
