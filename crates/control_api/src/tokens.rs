@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
+use data_encoding::HEXLOWER;
 use mail::{Domain, Mailbox};
 use mta::LiveDirectory;
 use net::Clock;
@@ -121,7 +122,7 @@ pub(crate) async fn add(
     if all.read().len() >= TOKENS_MAX {
         return Err(ApiError::conflict(format!("there are {TOKENS_MAX} tokens, the maximum")).hint("waypost token remove NAME"));
     }
-    let text = format!("{PREFIX}{}", hex(&net::random_bytes::<RANDOM_BYTES>()));
+    let text = format!("{PREFIX}{}", HEXLOWER.encode(&net::random_bytes::<RANDOM_BYTES>()));
     let hash = net::sha256(&[text.as_bytes()]);
     let token = ApiToken { name, hash, scopes, domains, login, made_ms: now_ms, until_ms, used_ms: None };
     store.change_tokens(TokenChange::Add(Box::new(token.clone()))).await?;
@@ -129,10 +130,6 @@ pub(crate) async fn add(
     let made = MadeToken { token: text, name: token.name.clone(), until_ms };
     all.write().insert(hash, token);
     Ok(Json(made))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn scopes(new: &NewToken) -> Result<Vec<String>, ApiError> {

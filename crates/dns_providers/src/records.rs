@@ -2,6 +2,7 @@
 //!
 //! RFC 1035 s.5.1. Invariant: what goes there and comes back is the same text, so that a record is known again.
 
+use data_encoding::HEXLOWER;
 use dns_plan::RecordType;
 use dns_update::{
     CAARecord, DnsRecord, DnsRecordType, KeyValue, MXRecord, SRVRecord, TLSARecord, TlsaCertUsage, TlsaMatching, TlsaSelector,
@@ -65,7 +66,7 @@ pub fn value_of(record: &DnsRecord) -> String {
         DnsRecord::TXT(text) => text.clone(),
         DnsRecord::SRV(srv) => format!("{} {} {} {}", srv.priority, srv.weight, srv.port, dotted(&srv.target)),
         DnsRecord::TLSA(tlsa) => {
-            let hex: String = tlsa.cert_data.iter().map(|octet| format!("{octet:02x}")).collect();
+            let hex = HEXLOWER.encode(&tlsa.cert_data);
             let is_ours =
                 (tlsa.cert_usage, tlsa.selector, tlsa.matching) == (TlsaCertUsage::DaneEe, TlsaSelector::Spki, TlsaMatching::Sha256);
             if is_ours { format!("3 1 1 {hex}") } else { format!("another TLSA {hex}") }

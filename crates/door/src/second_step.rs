@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use data_encoding::BASE32_NOPAD;
 use mail::Mailbox;
 use parking_lot::Mutex;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -15,7 +16,6 @@ use store::{DoorChange, Passkey, SecondStep, StoreError, TokenHash};
 use totp_rs::{Builder, Totp};
 
 use crate::Door;
-use crate::token::base32;
 
 /// Length of a secret, in octets (RFC 4226 s.4, R6).
 const SECRET_BYTES: usize = 20;
@@ -136,7 +136,7 @@ impl Door {
 
     /// Makes a secret to set up; nothing is stored yet.
     pub fn begin_second_step(&self, login: &Mailbox, hostname: &str) -> Enrolment {
-        let secret = base32(&net::random_bytes::<SECRET_BYTES>());
+        let secret = BASE32_NOPAD.encode(&net::random_bytes::<SECRET_BYTES>());
         let sealed = self.parts().key.seal_other(login, SEALED_FOR_SETUP, &Secret::new(&secret));
         let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
         let (issuer, account) = (encoded(hostname), encoded(&login.to_string()));
@@ -244,7 +244,7 @@ impl Door {
 }
 
 fn totp(secret: &Secret) -> Option<Totp> {
-    let octets: [u8; SECRET_BYTES] = from_base32(secret.expose()).try_into().ok()?;
+    let octets: [u8; SECRET_BYTES] = BASE32_NOPAD.decode(secret.expose().as_bytes()).ok()?.try_into().ok()?;
     Builder::new().with_secret(octets).build().ok()
 }
 
@@ -256,15 +256,9 @@ fn step_of(totp: &Totp, code: &str, now_ms: i64) -> Option<i64> {
     i64::try_from(step).ok()
 }
 
-fn from_base32(text: &str) -> Vec<u8> {
-    let value = |c: u8| if c.is_ascii_uppercase() { c - b'A' } else { c.wrapping_sub(b'2').wrapping_add(26) };
-    let bits: Vec<bool> = text.bytes().flat_map(|c| (0..5).rev().map(move |n| value(c) >> n & 1 == 1)).collect();
-    bits.as_chunks::<8>().0.iter().map(|eight| eight.iter().fold(0, |octet, bit| octet << 1 | u8::from(*bit))).collect()
-}
-
 /// Makes a recovery code: 50 random bits.
 fn recovery_code() -> String {
-    let letters = base32(&net::random_bytes::<7>()).to_ascii_lowercase();
+    let letters = BASE32_NOPAD.encode(&net::random_bytes::<7>()).to_ascii_lowercase();
     let (first, second): (String, String) = (letters.chars().take(5).collect(), letters.chars().skip(5).take(5).collect());
     format!("{first}-{second}")
 }

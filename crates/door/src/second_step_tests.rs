@@ -29,7 +29,6 @@ fn codes_are_those_of_rfc6238() {
     for code in ["", "28708", "2870820", "28708a", "-28708", "٢٨٧٠٨٢"] {
         assert_eq!(step_of(&totp, code, 59_000), None, "{code}");
     }
-    assert_eq!(from_base32(&base32(b"12345678901234567890")), b"12345678901234567890");
 }
 
 #[tokio::test]

@@ -5,12 +5,13 @@
 
 use std::collections::HashMap;
 
+use data_encoding::HEXLOWER;
 use directory::Account;
 use parking_lot::Mutex;
 use store::{DoorChange, PageSession, StoreError, TokenHash};
 
 use crate::Door;
-use crate::token::{derived, hash_of, hex, new_token};
+use crate::token::{derived, hash_of, new_token};
 
 /// Maximum time between two uses, in milliseconds.
 const IDLE_MS: i64 = 12 * 3_600_000;
@@ -85,7 +86,7 @@ pub struct Guest {
 impl Guest {
     /// Returns the name of the session in the list.
     pub fn session_name(&self) -> String {
-        hex(&self.session)
+        HEXLOWER.encode(&self.session)
     }
 }
 
@@ -204,7 +205,7 @@ impl Door {
             .into_iter()
             .filter(|kept| is_wanted(kept) && self.rights(kept, now_ms).is_some())
             .map(|kept| SessionView {
-                id: hex(&kept.id),
+                id: HEXLOWER.encode(&kept.id),
                 login: shown(&kept.login),
                 begun_ms: kept.begun_ms,
                 used_ms: kept.used_ms,
@@ -221,7 +222,7 @@ impl Door {
         let ids: Vec<TokenHash> = {
             let sessions = self.0.sessions.0.lock();
             let is_of = |kept: &PageSession| login.is_none_or(|login| shown(&kept.login).eq_ignore_ascii_case(login));
-            let is_named = |kept: &PageSession| name.is_none_or(|name| hex(&kept.id) == name);
+            let is_named = |kept: &PageSession| name.is_none_or(|name| HEXLOWER.encode(&kept.id) == name);
             let kept = sessions.values().map(|session| &session.kept);
             kept.filter(|kept| is_of(kept) && is_named(kept) && but != Some(kept.id)).map(|kept| kept.id).collect()
         };

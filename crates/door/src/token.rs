@@ -1,6 +1,6 @@
 //! Random tokens, of which only a hash is kept.
 //!
-//! RFC 4648 s.5, s.6. Invariant: a token has 256 random bits, so that its plain SHA-256 cannot be inverted.
+//! RFC 4648 s.5. Invariant: a token has 256 random bits, so that its plain SHA-256 cannot be inverted.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -25,20 +25,6 @@ pub(crate) fn derived(token: &str, purpose: &str) -> String {
     URL_SAFE_NO_PAD.encode(net::sha256(&[purpose.as_bytes(), b"\0", token.as_bytes()]))
 }
 
-/// Returns octets in base32 without padding.
-pub(crate) fn base32(octets: &[u8]) -> String {
-    const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-    let bits = octets.len() * 8;
-    let bit = |n: usize| octets.get(n / 8).is_some_and(|octet| octet >> (7 - n % 8) & 1 == 1);
-    let five = |start: usize| (start..start + 5).fold(0_usize, |value, n| value << 1 | usize::from(bit(n)));
-    (0..bits).step_by(5).filter_map(|start| ALPHABET.get(five(start)).map(|letter| char::from(*letter))).collect()
-}
-
-/// Returns octets in lower-case hexadecimal digits.
-pub(crate) fn hex(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,12 +37,5 @@ mod tests {
             assert_eq!(hash_of(text), None, "{text}");
         }
         assert_ne!(derived(&token, "csrf"), derived(&new_token(), "csrf"));
-    }
-
-    #[test]
-    fn base32_is_rfc4648() {
-        for (octets, text) in [("", ""), ("f", "MY"), ("fo", "MZXQ"), ("foo", "MZXW6"), ("foob", "MZXW6YQ"), ("foobar", "MZXW6YTBOI")] {
-            assert_eq!(base32(octets.as_bytes()), text);
-        }
     }
 }

@@ -6,6 +6,7 @@
 use std::fmt::{self, Write as _};
 
 use aws_lc_rs::digest;
+use data_encoding::HEXLOWER;
 use mail::Domain;
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
@@ -13,7 +14,6 @@ use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::key_pin::KeyPin;
-use crate::leaf::hex;
 use crate::tls_client::TlsFault;
 
 /// DANE-TA: the record names an authority.
@@ -42,7 +42,7 @@ pub struct Tlsa {
 
 impl fmt::Display for Tlsa {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let digits = hex(&self.data);
+        let digits = HEXLOWER.encode(&self.data);
         let shown = digits.get(..SHOWN_DIGITS).map_or_else(|| digits.clone(), |start| format!("{start}.."));
         write!(f, "{} {} {} {shown}", self.usage, self.selector, self.matching)
     }
@@ -62,7 +62,7 @@ impl Tlsa {
 
     /// The record in zone file form, with all of its data.
     pub fn text(&self) -> String {
-        format!("{} {} {} {}", self.usage, self.selector, self.matching, hex(&self.data))
+        format!("{} {} {} {}", self.usage, self.selector, self.matching, HEXLOWER.encode(&self.data))
     }
 
     /// The data of such a record for this certificate.

@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use aws_lc_rs::digest::{Context, SHA256, digest};
+use data_encoding::HEXLOWER;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{Error, PemObject};
 
@@ -29,7 +30,7 @@ pub fn digest_of(octets: &[u8]) -> [u8; 32] {
 
 /// The SHA-256 of a certificate's DER, in lower-case hexadecimal: as `openssl x509 -fingerprint -sha256` prints it.
 pub fn certificate_digest(der: &[u8]) -> String {
-    digest(&SHA256, der).as_ref().iter().map(|b| format!("{b:02x}")).collect()
+    HEXLOWER.encode(digest(&SHA256, der).as_ref())
 }
 
 /// The digest of the first certificate in a PEM file. The error says what is wrong with the file.

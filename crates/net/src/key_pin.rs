@@ -5,7 +5,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::leaf::hex;
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 
 /// The SHA-256 of a key's SubjectPublicKeyInfo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,17 +15,14 @@ impl FromStr for KeyPin {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
         let digits: Vec<u8> = text.bytes().filter(|b| *b != b':').collect();
-        let octet =
-            |pair: &[u8]| std::str::from_utf8(pair).ok().filter(|p| !p.starts_with('+')).and_then(|p| u8::from_str_radix(p, 16).ok());
-        let octets: Option<Vec<u8>> = digits.chunks(2).map(octet).collect();
-        let octets = octets.and_then(|octets| <[u8; 32]>::try_from(octets).ok());
+        let octets = HEXLOWER_PERMISSIVE.decode(&digits).ok().and_then(|octets| <[u8; 32]>::try_from(octets).ok());
         octets.map(Self).ok_or_else(|| "not 64 hexadecimal digits; waypost cert check FILE prints them".into())
     }
 }
 
 impl fmt::Display for KeyPin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        hex(&self.0).fmt(f)
+        HEXLOWER.encode(&self.0).fmt(f)
     }
 }
 

@@ -4,6 +4,7 @@
 //! verify.
 
 use aws_lc_rs::digest;
+use data_encoding::HEXLOWER;
 use rustls::pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate};
@@ -49,9 +50,9 @@ impl Leaf {
             is_self_issued: x509.issuer().as_raw() == x509.subject().as_raw(),
             not_before_s: x509.validity().not_before.timestamp(),
             not_after_s: x509.validity().not_after.timestamp(),
-            serial: hex(x509.raw_serial()),
+            serial: HEXLOWER.encode(x509.raw_serial()),
             key_type: key_type(&x509),
-            spki_sha256: hex(digest::digest(&digest::SHA256, x509.public_key().raw).as_ref()),
+            spki_sha256: HEXLOWER.encode(digest::digest(&digest::SHA256, x509.public_key().raw).as_ref()),
         })
     }
 
@@ -102,11 +103,6 @@ pub(crate) fn end_point(certificate: &CertificateDer<'_>) -> Option<Vec<u8>> {
 /// A name in a certificate can hold anything, terminal escapes too.
 fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
-}
-
-/// Hexadecimal, lower case.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //!
 //! RFC 2195 s.2. Invariant: a challenge accepts one response, and an unknown user costs as much as a wrong response.
 
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use hmac::{Hmac, KeyInit, Mac};
 use md5::Md5;
 use subtle::{Choice, ConstantTimeEq};
@@ -23,7 +24,7 @@ struct Answer {
 
 impl CramMd5 {
     pub(crate) fn new(context: &Context) -> Self {
-        let challenge = format!("<{}@{}>", hex(&context.nonce), context.hostname);
+        let challenge = format!("<{}@{}>", HEXLOWER.encode(&context.nonce), context.hostname);
         Self { challenge: challenge.into_bytes(), answer: None }
     }
 }
@@ -64,17 +65,9 @@ pub(crate) fn hmac_md5(key: &[u8], message: &[&[u8]]) -> Option<[u8; 16]> {
     Some(mac.finalize().into_bytes().into())
 }
 
-/// Lower-case hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
 /// Parses hexadecimal digits of either case.
 pub(crate) fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let digits = text.chars().map(|c| c.to_digit(16).and_then(|d| u8::try_from(d).ok())).collect::<Option<Vec<u8>>>()?;
-    let (pairs, rest) = digits.as_chunks::<2>();
-    let bytes: Vec<u8> = pairs.iter().map(|[high, low]| high << 4 | low).collect();
-    bytes.try_into().ok().filter(|_| rest.is_empty())
+    HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok()?.try_into().ok()
 }
 
 #[cfg(test)]
@@ -98,7 +91,7 @@ mod tests {
     }
 
     fn response(user: &str, password: &str, challenge: &[u8]) -> String {
-        format!("{user} {}", hex(&hmac_md5(password.as_bytes(), &[challenge]).unwrap()))
+        format!("{user} {}", HEXLOWER.encode(&hmac_md5(password.as_bytes(), &[challenge]).unwrap()))
     }
 
     /// RFC 2195 s.2.

@@ -7,6 +7,7 @@ use aws_lc_rs::digest;
 use base64::alphabet;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use base64::engine::{DecodePaddingMode, Engine};
+use data_encoding::HEXLOWER_PERMISSIVE;
 use md5::{Digest, Md5};
 use sha_crypt::{PasswordVerifier, ShaCrypt};
 use subtle::ConstantTimeEq;
@@ -149,7 +150,7 @@ impl Hash {
         // Without a salt the length decides, as in Dovecot.
         let is_hex = encoding == "HEX" || encoding.is_empty() && !is_salted && value.len() == 2 * self.len();
         let bytes = match encoding {
-            _ if is_hex => unhex(value)?,
+            _ if is_hex => HEXLOWER_PERMISSIVE.decode(value.as_bytes()).ok()?,
             "" | "B64" | "BASE64" => STANDARD.decode(value).ok()?,
             _ => return None,
         };
@@ -223,12 +224,6 @@ fn scram<'a>(hash: ScramHash, value: &str) -> Option<Verifier<'a>> {
 
 fn is_crypt_base64(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.' || b == b'/')
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digits = text.chars().map(|c| c.to_digit(16).and_then(|d| u8::try_from(d).ok())).collect::<Option<Vec<u8>>>()?;
-    let (pairs, rest) = digits.as_chunks::<2>();
-    rest.is_empty().then(|| pairs.iter().map(|[high, low]| high << 4 | low).collect())
 }
 
 /// The hash of `$1$`, by Poul-Henning Kamp; the order of its steps is arbitrary.

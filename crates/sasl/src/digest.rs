@@ -5,10 +5,11 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use data_encoding::HEXLOWER;
 use md5::{Digest, Md5};
 use subtle::ConstantTimeEq;
 
-use crate::cram::{hex, unhex};
+use crate::cram::unhex;
 use crate::directives::{Directives, quoted};
 use crate::exchange::{Context, MechanismState};
 use crate::name;
@@ -94,7 +95,7 @@ impl MechanismState for DigestMd5 {
         let Found::Secrets(secrets) = found else { return None };
         let rspauth = response.digest(secrets.get(password)?.expose(), ":");
         self.state = DigestState::Acknowledgement(Proven { name, password });
-        Some(Step::Challenge(format!("rspauth={}", hex(&rspauth)).into_bytes()))
+        Some(Step::Challenge(format!("rspauth={}", HEXLOWER.encode(&rspauth)).into_bytes()))
     }
 }
 
@@ -131,7 +132,7 @@ impl DigestResponse {
             a1.extend(authzid);
         }
         let a2 = [verb.as_bytes(), &self.uri].concat();
-        let (a1, a2) = (hex(&md5(&a1)), hex(&md5(&a2)));
+        let (a1, a2) = (HEXLOWER.encode(&md5(&a1)), HEXLOWER.encode(&md5(&a2)));
         let all = [a1.as_bytes(), b":", &self.nonce, b":00000001:", &self.cnonce, b":auth:", a2.as_bytes()].concat();
         md5(&all)
     }
@@ -189,7 +190,7 @@ mod tests {
         );
         let message = message.replace(change.0, change.1);
         match DigestResponse::read(message.as_bytes()) {
-            Some(read) => message.replace(&zero, &hex(&read.digest(password, "AUTHENTICATE:"))),
+            Some(read) => message.replace(&zero, &HEXLOWER.encode(&read.digest(password, "AUTHENTICATE:"))),
             None => message,
         }
     }
@@ -198,7 +199,7 @@ mod tests {
     fn the_example_of_rfc_2831_is_computed() {
         let read = DigestResponse::read(EXAMPLE.as_bytes()).unwrap();
         assert_eq!(read.digest("secret", "AUTHENTICATE:"), read.response);
-        assert_eq!(hex(&read.digest("secret", ":")), "ea40f60335c427b5527b84dbabcdfffd");
+        assert_eq!(HEXLOWER.encode(&read.digest("secret", ":")), "ea40f60335c427b5527b84dbabcdfffd");
     }
 
     #[test]
@@ -206,7 +207,7 @@ mod tests {
         let mut talk = begun();
         let message = response("tanstaaf", "", ("x", "x"));
         assert_eq!(talk.respond(message.as_bytes()), Step::Lookup(Lookup { name: "tim".into(), need: Need::Secrets }));
-        let rspauth = hex(&DigestResponse::read(message.as_bytes()).unwrap().digest("tanstaaf", ":"));
+        let rspauth = HEXLOWER.encode(&DigestResponse::read(message.as_bytes()).unwrap().digest("tanstaaf", ":"));
         assert_eq!(talk.found(found(&["x", "tanstaaf"])), Step::Challenge(format!("rspauth={rspauth}").into_bytes()));
         assert_eq!(talk.respond(b""), Step::Proven(Proven { name: "tim".into(), password: 1 }));
         assert_eq!(talk.respond(b""), Step::Refused);

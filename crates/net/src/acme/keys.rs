@@ -6,12 +6,12 @@
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{SHA256, digest};
+use data_encoding::HEXLOWER;
 use mail::Domain;
 use rcgen::{KeyPair, PublicKeyData};
 
 use super::files::{CertificateDir, write};
 use crate::blocking::blocking;
-use crate::leaf::hex;
 use crate::resolver::Resolver;
 
 /// The port of the TLSA records.
@@ -68,12 +68,15 @@ pub(super) fn prepare_next(place: &CertificateDir) {
 /// The TLSA digest (3 1 1) of a certificate's next key, if there is one. Blocks.
 pub fn next_key_digest(directory: &Path) -> Option<String> {
     let key = read(&CertificateDir(directory.into()).next_key())?;
-    Some(hex(digest(&SHA256, &key.subject_public_key_info()).as_ref()))
+    Some(HEXLOWER.encode(digest(&SHA256, &key.subject_public_key_info()).as_ref()))
 }
 
 async fn is_in_dns(digest: &str, host: &Domain, resolver: &Resolver) -> bool {
     let Ok(found) = resolver.tlsa(host, SMTP_PORT).await else { return false };
-    found.records.iter().any(|record| (record.usage, record.selector, record.matching) == (3, 1, 1) && hex(&record.data) == digest)
+    found
+        .records
+        .iter()
+        .any(|record| (record.usage, record.selector, record.matching) == (3, 1, 1) && HEXLOWER.encode(&record.data) == digest)
 }
 
 fn read(file: &Path) -> Option<KeyPair> {

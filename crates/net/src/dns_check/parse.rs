@@ -2,9 +2,9 @@
 //!
 //! RFC 1035 s.4.1, RFC 2308 s.5 (negative TTL). Invariant: a referral is not an answer.
 
-use std::fmt::Write as _;
 use std::net::IpAddr;
 
+use data_encoding::HEXLOWER;
 use dns_plan::{Answer, Data, Found, RecordType};
 use hickory_resolver::proto::op::{Message, ResponseCode};
 use hickory_resolver::proto::rr::{Name, RData, RecordType as Type};
@@ -70,11 +70,7 @@ fn data(data: &RData) -> Option<Data> {
         RData::SRV(srv) => Data::Other(format!("{} {} {} {}", srv.priority, srv.weight, srv.port, shown(&srv.target))),
         RData::TLSA(tlsa) => {
             let (usage, selector, matching) = (u8::from(tlsa.cert_usage), u8::from(tlsa.selector), u8::from(tlsa.matching));
-            let mut text = format!("{usage} {selector} {matching} ");
-            for octet in &tlsa.cert_data {
-                let _ = write!(text, "{octet:02x}");
-            }
-            Data::Other(text)
+            Data::Other(format!("{usage} {selector} {matching} {}", HEXLOWER.encode(&tlsa.cert_data)))
         }
         RData::CAA(caa) => {
             let flags = if caa.issuer_critical { 128 } else { 0 };

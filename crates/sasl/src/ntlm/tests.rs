@@ -3,11 +3,11 @@
 //! Invariant: no truncated or changed message leads to `Proven`.
 
 use super::*;
-use crate::cram::hex;
 use crate::exchange::Exchange;
 use crate::exchange::tests::context;
 use crate::mechanism::Mechanism;
 use crate::secret::Secret;
+use data_encoding::HEXLOWER;
 
 const CHALLENGE: [u8; 8] = [0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef];
 const V1: &str = "67c43011f30298a2ad35ece64f16331c44bdbed927841f94";
@@ -64,10 +64,10 @@ fn v2() -> Vec<u8> {
 #[test]
 fn hashes_match_the_specification() {
     let hash = nt_hash("Password").unwrap();
-    assert_eq!(hex(&*hash), "a4f49c406510bdcab6824ee7c30fd852");
-    assert_eq!(hex(&desl(&hash, &CHALLENGE)), V1);
+    assert_eq!(HEXLOWER.encode(&*hash), "a4f49c406510bdcab6824ee7c30fd852");
+    assert_eq!(HEXLOWER.encode(&desl(&hash, &CHALLENGE)), V1);
     let key = hmac_md5(&*hash, &[&utf16("USER"), &utf16("Domain")]).unwrap();
-    assert_eq!(hex(&key), "0c868a403bfd7a93a3001ef22ef02e3f");
+    assert_eq!(HEXLOWER.encode(&key), "0c868a403bfd7a93a3001ef22ef02e3f");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use data_encoding::HEXLOWER;
 use mail::QueueId;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
@@ -258,7 +259,7 @@ fn make_instance(path: &Path) -> Result<String, StoreError> {
     let mut octets = [0_u8; 16];
     let random = rustls::crypto::aws_lc_rs::default_provider().secure_random;
     random.fill(&mut octets).map_err(|_| StoreError::Io("the system gives no random octets".into()))?;
-    let text: String = octets.iter().map(|octet| format!("{octet:02x}")).collect();
+    let text = HEXLOWER.encode(&octets);
     fs::write(path, format!("{text}\n"))?;
     Ok(text)
 }

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use data_encoding::HEXLOWER;
 use net::acme::ActiveChallenge;
 use net::{Clock, sha256};
 use store::{NodeValues, StoreError};
@@ -21,7 +22,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// The digest of what a node has stored, by which others say that they answer it.
 fn digest(value: &[u8]) -> String {
-    sha256(&[value]).iter().map(|octet| format!("{octet:02x}")).collect()
+    HEXLOWER.encode(&sha256(&[value]))
 }
 
 impl SharedFiles {

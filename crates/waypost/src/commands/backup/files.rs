@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
 use aws_lc_rs::digest::{Context as Digest, SHA256};
+use data_encoding::HEXLOWER;
 
 /// Octets read in one step.
 const STEP_BYTES: usize = 256 * 1024;
@@ -31,7 +32,7 @@ pub fn digest(path: &Path) -> io::Result<(u64, String)> {
         size += n as u64;
         digest.update(piece.get(..n).unwrap_or_default());
     }
-    Ok((size, digest.finish().as_ref().iter().map(|octet| format!("{octet:02x}")).collect()))
+    Ok((size, HEXLOWER.encode(digest.finish().as_ref())))
 }
 
 /// Links a file that never changes, or copies it to another file system.

@@ -4,6 +4,8 @@
 
 use std::net::IpAddr;
 
+use data_encoding::HEXLOWER;
+
 /// Words in the default names of hosters.
 const WORDS: [&str; 12] =
     ["dynamic", "dyn", "dhcp", "dsl", "pool", "dialup", "static", "customer", "clients", "unassigned", "broadband", "ppp"];
@@ -30,7 +32,7 @@ fn is_made_of(name: &str, address: IpAddr) -> bool {
     // Three of four suffice: some hosters put the first or the last into the domain.
     let has = |wanted: &[u32]| numbers.windows(wanted.len()).any(|window| window == wanted);
     let parts = [&forward, &backward].into_iter().flat_map(|all| all.windows(3).collect::<Vec<_>>());
-    let hex = octets.map(|octet| format!("{octet:02x}")).concat();
+    let hex = HEXLOWER.encode(&octets);
     parts.into_iter().any(has) || name.contains(&hex)
 }
 
