@@ -180,7 +180,8 @@ impl VirtualFileReader<'_> {
             }
             return self.alias(source, value, logical.line);
         }
-        if key.contains('.') || key.starts_with('[') {
+        // A dot at the end makes no domain: Postfix looks names up without it.
+        if key.trim_end_matches('.').contains('.') || key.starts_with('[') {
             let domain = Domain::parse(key).map_err(|error| format!("the key `{key}`: {error}"))?;
             if self.is_new(logical.line, domain.to_string()) {
                 self.file.domains.push(domain);

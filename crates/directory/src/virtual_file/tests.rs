@@ -97,6 +97,12 @@ fn a_copy_kept_in_the_mailbox_is_left_out() {
 }
 
 #[test]
+fn a_name_with_a_dot_only_at_its_end_is_no_domain() {
+    assert_eq!((shown("x. any"), shown("x any")), (vec!["warning 1".to_owned()], vec!["warning 1".to_owned()]));
+    assert_eq!(shown("x.test. any"), ["domain x.test"]);
+}
+
+#[test]
 fn disabled_aliases_are_comments_to_postfix() {
     let text = "a@x.test b@g.test\n# disabled: c@x.test d@g.test\n e@g.test\n# disabled: for now\n# disabled: A@x.test f@g.test\n";
     assert_eq!(shown(text), ["1 a@x.test -> b@g.test e@g.test", "2 off c@x.test -> d@g.test", "warning 5"]);
