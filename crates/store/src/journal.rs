@@ -8,8 +8,6 @@
 mod entry;
 mod file;
 mod pending;
-#[cfg(test)]
-mod tests;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -269,3 +267,6 @@ fn apply(db: &Connection, change: &PendingChange<'_>) -> Result<Vec<QueueId>, St
 pub(crate) fn is_plain(settlement: &Settlement) -> bool {
     settlement.delay_reported.is_empty() && settlement.follow.is_empty() && settlement.failed.is_empty()
 }
+
+#[cfg(test)]
+mod tests;

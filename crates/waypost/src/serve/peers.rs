@@ -130,7 +130,7 @@ pub(super) fn follow(files: Arc<SharedFiles>, reloader: Arc<Reloader>, tls: Opti
 async fn use_changed(changed: FilesChanged, reloader: &Reloader, tls: Option<&ServerTls>) {
     if let Some(others) = changed.other_hosts {
         tracing::info!(servers = others.len(), "the servers that share the mail have changed; the MTA-STS policy names them");
-        reloader.beside(others);
+        reloader.beside(others).await;
     }
     if changed.secrets {
         // It logs what happens.

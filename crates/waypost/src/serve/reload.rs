@@ -70,7 +70,9 @@ impl Reloader {
     }
 
     /// Takes the other servers that share the mail now, which the MTA-STS policy names.
-    pub fn beside(&self, others: Vec<Domain>) {
+    pub async fn beside(&self, others: Vec<Domain>) {
+        // Not while a reload has replaced one of the two and not the other.
+        let _reloads = self.started.lock().await;
         self.public.store(Arc::new(self.public.load().beside(&self.config(), others)));
     }
 
