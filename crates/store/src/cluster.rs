@@ -101,6 +101,8 @@ pub(crate) enum ClusterChange {
         name: String,
         state: NodeState,
     },
+    /// Ends the lease of this node; what it has claimed is free.
+    Leave,
     /// Removes a node and its values; what it has claimed is free.
     RemoveNode {
         name: String,
@@ -208,6 +210,18 @@ impl Store {
     /// Returns the nodes, by name; none over SQLite.
     pub async fn nodes(&self) -> Result<Vec<Node>, StoreError> {
         if self.cluster.is_some() { self.read(tables::nodes).await } else { Ok(Vec::new()) }
+    }
+
+    /// Ends the lease of this node, at the stop of its server: the others may take what it has claimed at once, and it claims and delivers nothing any
+    /// more. Does nothing over SQLite.
+    ///
+    /// # Errors
+    /// The database does not answer: the lease ends by itself.
+    pub async fn leave(&self) -> Result<(), StoreError> {
+        if self.cluster.is_none() {
+            return Ok(());
+        }
+        self.write(Operation::Cluster(ClusterChange::Leave)).await.map(drop)
     }
 
     /// Returns the host name of each node that has started and was not removed, by its name; none over SQLite.

@@ -75,6 +75,21 @@ async fn what_a_dead_node_had_claimed_is_freed_and_the_node_leaves_it_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_leaves_has_no_lease_and_takes_no_other_one() {
+    let mut nodes = Nodes::new();
+    let (a, b) = (nodes.start("a").await, nodes.start("b").await);
+    let lease = a.commit(vec![message(1, &["me@x.test"], true)], i64::MAX / 2).await.unwrap().lease();
+    a.leave().await.unwrap();
+    let alive = || nodes.server.sql("SELECT count(*) FROM node WHERE name = 'a' AND lease_until > clock_timestamp()");
+    assert_eq!((alive().as_str(), a.may_deliver(lease)), ("0", false));
+    assert!(a.claim(lane(), LATE_MS, i64::MAX / 2, 9).await.unwrap().is_empty());
+    until("b takes over", Duration::from_secs(12), async || b.claim(lane(), LATE_MS, i64::MAX / 2, 9).await.unwrap().len() == 1).await;
+    // A heartbeat of a comes within that time, or now.
+    until("a heartbeat", Duration::from_secs(12), async || b.heartbeat_age().is_some_and(|age| age > Duration::from_secs(4))).await;
+    assert_eq!(alive(), "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_nodes_that_settle_the_last_recipients_leave_nothing_behind() {
     let mut nodes = Nodes::new();
     let (a, b) = (nodes.start("a").await, nodes.start("b").await);

@@ -37,6 +37,11 @@ pub(super) fn change(session: &Session, change: &ClusterChange) -> Result<u64, S
         ClusterChange::SetState { name, state } => {
             session.change("UPDATE node SET state = ? WHERE name = ?", values![state.as_str(), name])
         }
+        ClusterChange::Leave => {
+            // First: a heartbeat that comes after it must find a node that has left, not one whose lease was lost.
+            session.stay.leave();
+            end_lease(session)
+        }
         ClusterChange::RemoveNode { name } => remove_node(session, name),
         ClusterChange::Sweep => Ok(session.change(SWEEP, &[])? + session.change(SWEEP_VALUES, values![NodeValues::CHALLENGES])?),
         ClusterChange::PutShared { name, value, now_ms } => {
@@ -55,6 +60,11 @@ pub(super) fn change(session: &Session, change: &ClusterChange) -> Result<u64, S
             taken.iter().try_for_each(|name| tables::remove_shared(session, name).map(drop)).map(|()| 1)
         }
     }
+}
+
+/// Ends the lease of this node.
+pub(super) fn end_lease(session: &Session) -> Result<u64, StoreError> {
+    session.change("UPDATE node SET lease_until = clock_timestamp() WHERE stay = ?", values![session.stay.number()])
 }
 
 fn remove_node(session: &Session, name: &str) -> Result<u64, StoreError> {

@@ -32,6 +32,8 @@ pub(crate) struct Stay {
     /// When the lease was asked for, in milliseconds by `clock`.
     asked_ms: AtomicU64,
     is_draining: AtomicBool,
+    /// The node has ended its lease and takes no other one.
+    has_left: AtomicBool,
     /// Nodes that serve, as of the last heartbeat.
     serving: AtomicU32,
     /// The transaction of the last claims.
@@ -49,6 +51,7 @@ impl Stay {
             clock,
             asked_ms: AtomicU64::new(0),
             is_draining: AtomicBool::new(false),
+            has_left: AtomicBool::new(false),
             transaction: AtomicU32::new(0),
             doubted: Mutex::default(),
             serving: AtomicU32::new(1),
@@ -108,7 +111,8 @@ impl Stay {
     /// Whether what was claimed under a lease may still be delivered.
     pub fn may_deliver(&self, lease: Lease) -> bool {
         let asked = Duration::from_millis(self.asked_ms.load(Ordering::SeqCst));
-        lease.0.is_none_or(|owner| owner >> TRANSACTION_BITS == self.number() && self.asks().saturating_sub(asked) < BELIEVED_FOR)
+        let is_ours = |owner: i64| owner >> TRANSACTION_BITS == self.number() && self.asks().saturating_sub(asked) < BELIEVED_FOR;
+        lease.0.is_none_or(|owner| is_ours(owner) && !self.has_left())
     }
 
     /// Whether this node may claim. One that drains takes no mail; one that cannot be sure of its lease would keep from others what it may not deliver.
@@ -129,6 +133,16 @@ impl Stay {
     /// Nodes that serve; at least one.
     pub fn serving(&self) -> u32 {
         self.serving.load(Ordering::SeqCst).max(1)
+    }
+
+    /// From now on nothing is claimed, and what was claimed is not delivered.
+    pub fn leave(&self) {
+        self.has_left.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the node has left.
+    pub fn has_left(&self) -> bool {
+        self.has_left.load(Ordering::SeqCst)
     }
 
     /// Sets whether the node takes no more mail.

@@ -184,6 +184,9 @@ impl Watch<'_> {
 
     /// Renews the lease, or begins a new stay if it has ended; frees what dead nodes had claimed.
     async fn beat(&mut self) -> Result<(), StoreError> {
+        if self.stay.has_left() {
+            return Ok(());
+        }
         let asked = self.stay.asks();
         let sql = "UPDATE node SET seen = clock_timestamp(), lease_until = clock_timestamp() + CAST($2 AS bigint) * interval '1 second' \
                    WHERE stay = $1 AND lease_until > clock_timestamp() \
@@ -196,6 +199,7 @@ impl Watch<'_> {
                 self.stay.drain(NodeState::of_word(&state) == NodeState::Draining);
                 self.stay.renew(asked);
             }
+            None if self.stay.has_left() => return Ok(()),
             None => {
                 register(&mut self.opened.client, self.own, self.stay).await?;
                 tracing::warn!(

@@ -101,11 +101,10 @@ impl PgWriter {
 
     /// Ends the lease, so that what is still claimed is free at once.
     fn close(mut self) {
-        if let Ok(session) = self.session() {
-            let ended = session.change("UPDATE node SET lease_until = clock_timestamp() WHERE stay = ?", &[session.stay.number().into()]);
-            if let Err(error) = ended {
-                tracing::warn!(%error, "cannot end this node's lease; it ends by itself within {} seconds", super::stay::LEASE_S);
-            }
+        if let Ok(session) = self.session()
+            && let Err(error) = nodes::end_lease(session)
+        {
+            tracing::warn!(%error, "cannot end this node's lease; it ends by itself within {} seconds", super::stay::LEASE_S);
         }
         drop(self.session.take());
         drop(self.net);

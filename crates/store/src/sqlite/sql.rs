@@ -102,7 +102,7 @@ impl Sql for Connection {
     fn change_cluster(&self, change: &ClusterChange) -> Result<u64, StoreError> {
         match change {
             ClusterChange::TakeDuty { .. } => Ok(1),
-            ClusterChange::SetState { .. } | ClusterChange::RemoveNode { .. } | ClusterChange::Sweep => Ok(0),
+            ClusterChange::SetState { .. } | ClusterChange::Leave | ClusterChange::RemoveNode { .. } | ClusterChange::Sweep => Ok(0),
             ClusterChange::PutShared { name, value, now_ms } => tables::put_shared(self, name, value, *now_ms).map(|()| 1),
             ClusterChange::OfferShared { name, value, now_ms } => tables::offer_shared(self, name, value, *now_ms),
             ClusterChange::RemoveShared { name } => tables::remove_shared(self, name),

@@ -35,6 +35,9 @@ use crate::nodes::Nodes;
 use crate::open_store::{explained, open_store};
 use crate::shared_files::SharedFiles;
 
+/// Maximum time to end the lease of this node at a stop.
+const LEAVE_WITHIN: Duration = Duration::from_secs(3);
+
 /// The running server.
 pub struct Running {
     pub(super) store: Store,
@@ -225,6 +228,12 @@ impl Running {
         self.notices.stop();
         drop(self.watches);
         self.server.shut_down().await;
+        // The other nodes take over now, and not when the lease would end.
+        match tokio::time::timeout(LEAVE_WITHIN, self.store.leave()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the lease of this node ends by itself, within 30 seconds"),
+            Err(_) => tracing::warn!("the database does not answer: the lease of this node ends by itself, within 30 seconds"),
+        }
         // Until here, health checks say that the server is alive and not ready.
         drop(self.metrics);
         self.observers.events.record(Event::new(EventKind::Stopped, Clock::system().now_ms()));
