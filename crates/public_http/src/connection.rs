@@ -36,7 +36,7 @@ const CONNECTION_WITHIN: Duration = Duration::from_secs(120);
 const STREAM_WITHIN: Duration = Duration::from_secs(3600);
 
 /// Maximum time to end a connection, in which the client may still send what nobody reads.
-const GOODBYE: Duration = Duration::from_secs(1);
+const GOODBYE: Duration = Duration::from_secs(5);
 
 /// Maximum head of a request, in octets.
 const HEAD_MAX_BYTES: usize = 16 * 1024;

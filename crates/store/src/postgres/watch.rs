@@ -10,7 +10,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_postgres::Client;
 
 use super::errors::of_postgres;
-use super::nodes::{CHANNEL, is_abandoned};
+use super::nodes::{CHANNEL, is_abandoned, telling};
 use super::server::{Opened, Server};
 use super::stay::{LEASE_S, Stay};
 use crate::cluster::{News, NodeState};
@@ -222,10 +222,7 @@ impl Watch<'_> {
         }
         if freed > 0 {
             tracing::warn!(recipients = freed, "claims of a node that is gone, or of a commit without an answer, are due again");
-            answered(
-                self.opened.client.batch_execute("UPDATE news SET n = n + 1 WHERE name = 'work'; SELECT pg_notify('waypost', 'work')"),
-            )
-            .await?;
+            answered(self.opened.client.batch_execute(&telling("work"))).await?;
         }
         Ok(())
     }
