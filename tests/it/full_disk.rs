@@ -1,9 +1,6 @@
 //! A disk filled by the queue itself: new mail is deferred, and queued mail is delivered without help.
 
 use std::fs;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use it::{Dns, Lab, MX_PORT, Mount, Sink, Talk, Waypost, zone};
 
@@ -23,14 +20,7 @@ fn offer(waypost: &Waypost, number: usize) -> String {
 fn a_queue_that_filled_the_disk_drains_by_itself() {
     let lab = Lab::new();
     let _dns = Dns::start(&lab, &zone(&lab));
-    let is_deaf = Arc::new(AtomicBool::new(true));
-    let waits = is_deaf.clone();
-    let inbox = Sink::deciding(lab.address(2), MX_PORT, move |_| {
-        while waits.load(Ordering::SeqCst) {
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        None
-    });
+    let inbox = Sink::paused(lab.address(2), MX_PORT);
     let mut waypost = Waypost::configured(&lab, "");
     let mount = Mount::of(&waypost.data, DISK_MIB);
     waypost.start_hosting("foo@inbox.test");
@@ -57,7 +47,7 @@ fn a_queue_that_filled_the_disk_drains_by_itself() {
     waypost.ok(&["queue", "drop", &last, "--yes"]);
     let dropped = acknowledged.pop().unwrap();
     waypost.start();
-    is_deaf.store(false, Ordering::SeqCst);
+    inbox.resume();
     waypost.ok(&["queue", "retry", "--all"]);
     for number in &acknowledged {
         inbox.wait_for(&format!("Subject: number {number}.\r\n"));

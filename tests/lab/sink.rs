@@ -4,6 +4,8 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
 
 use mail::{Domain, Reply};
 use net::Issued;
@@ -44,6 +46,7 @@ type Judge = dyn Fn(&Delivered) -> Option<Reply> + Send + Sync;
 pub struct Sink {
     messages: Arc<Mutex<Vec<Delivered>>>,
     offers_tls: Arc<AtomicBool>,
+    is_paused: Arc<AtomicBool>,
     script: Script,
 }
 
@@ -62,12 +65,30 @@ impl Sink {
             // In many tests the client rejects the certificate.
             let _ = serve(Wire::Plain(stream), offers.load(Ordering::SeqCst).then_some(&config), &kept, &|_| None, &|_| None);
         });
-        Self { messages, offers_tls, script }
+        Self { messages, offers_tls, is_paused: Arc::default(), script }
     }
 
     /// Turns its TLS on or off, if it has a certificate.
     pub fn offer_tls(&self, offers: bool) {
         self.offers_tls.store(offers, Ordering::SeqCst);
+    }
+
+    /// Accepts everything, and answers no recipient before [`Sink::resume`].
+    pub fn paused(address: impl Into<IpAddr>, port: u16) -> Self {
+        let is_paused = Arc::new(AtomicBool::new(true));
+        let waits = is_paused.clone();
+        let sink = Self::deciding(address, port, move |_| {
+            while waits.load(Ordering::SeqCst) {
+                thread::sleep(Duration::from_millis(20));
+            }
+            None
+        });
+        Self { is_paused, ..sink }
+    }
+
+    /// Ends the pause of [`Sink::paused`].
+    pub fn resume(&self) {
+        self.is_paused.store(false, Ordering::SeqCst);
     }
 
     /// Asks `decide` about each recipient (with brackets): a reply refuses it.
@@ -88,7 +109,7 @@ impl Sink {
             // In many tests the client disconnects.
             let _ = serve(Wire::Plain(stream), None, &kept, &*decide, &*judge);
         });
-        Self { messages, offers_tls: Arc::default(), script }
+        Self { messages, offers_tls: Arc::default(), is_paused: Arc::default(), script }
     }
 
     /// The messages so far.
