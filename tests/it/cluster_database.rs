@@ -157,6 +157,38 @@ fn a_database_whose_tables_are_full() {
     scene.assert_back();
 }
 
+/// PostgreSQL panics where its log cannot grow, and ends if it cannot recover.
+#[test]
+fn a_database_whose_log_is_full() {
+    let lab = Lab::new();
+    let small = lab.path().join("small");
+    fs::create_dir(&small).unwrap();
+    open_to_all(&small);
+    let mount = Mount::of(&small, 160);
+    let mut database = PgServer::start("fsync = off\nmax_wal_size = 48MB\nmin_wal_size = 32MB\n");
+    database.stop();
+    database.move_log(&small);
+    database.resume();
+    let url = database.url();
+    let mut scene = Scene::start(lab, database, &url);
+    let filler = mount.fill_but(0);
+    // What has a segment already is used up first: one of 16 MiB, and those that were made in advance.
+    let mut n = 0;
+    wait_within(SOON, "a refusal", || {
+        n += 1;
+        let text = format!("From: her@foreign.test\r\nSubject: filler {n}\r\n\r\n{}", "0123456789abcdef\r\n".repeat(60_000));
+        let reply = Talk::greeted(scene.node.address, MX_PORT).message("her@foreign.test", "me@example.test", &text);
+        reply.starts_with('4').then_some(())
+    });
+    for n in 0..3 {
+        let reply = scene.send(&format!("refused too {n}"));
+        assert!(reply.starts_with('4'), "{reply}");
+    }
+    fs::remove_file(&filler).unwrap();
+    scene.database.recover();
+    scene.assert_back();
+}
+
 #[test]
 fn commits_that_take_a_second_delay_mail_and_refuse_none() {
     let (lab, database) = (Lab::new(), PgServer::default());

@@ -28,6 +28,7 @@ mod cluster_limits;
 mod cluster_notices;
 mod cluster_page;
 mod cluster_shared;
+mod cluster_upgrade;
 mod commands;
 mod configuration;
 mod crowds;

@@ -81,11 +81,28 @@ impl StoreError {
                 "use the newer version again; to go back for good, restore the backup that was made before the upgrade into an empty directory, and keep \
                  {data} until its mail is delivered (docs/upgrade.md)"
             ),
-            Self::Unavailable(_) => {
-                "check store.url, that the database server runs and accepts this user (psql with the same address), and that it is no standby".to_owned()
-            }
+            Self::Unavailable(_) => return self.shared_remedy(),
             Self::Settings(_) | Self::NotFound(_) | Self::Exists(_) | Self::Conflict(_) | Self::Closed => return None,
         })
+    }
+
+    /// Returns what the operator can do about a PostgreSQL; `None` if the error says it.
+    pub fn shared_remedy(&self) -> Option<String> {
+        let text = match self {
+            Self::Full => "free some space on the disks of the database server, for its tables and its log; nothing acknowledged is lost",
+            Self::Newer { .. } => {
+                "do this with the newer version: an older one serves a schema that is newer by one step, and makes no copy of it \
+                 (docs/upgrade.md)"
+            }
+            Self::Unavailable(_) => {
+                "check the address (store.url), that the database server runs and accepts this user (psql with the same address), and that it is no standby"
+            }
+            Self::Corrupt(_) => {
+                "the log of the database server says more; restore the database from its backup, or from one of `waypost backup`"
+            }
+            _ => return None,
+        };
+        Some(text.to_owned())
     }
 
     /// Returns the error of a content file: a missing or changed one is damaged; any other error may be temporary (no descriptors, a read error), so the

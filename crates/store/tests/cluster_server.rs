@@ -79,6 +79,32 @@ async fn a_schema_newer_by_one_step_is_served_and_by_two_refused() {
     assert!(matches!(refused, StoreError::Newer { .. }), "{refused}");
 }
 
+/// A newer version migrates the database while a node of the version before runs.
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_that_change_under_a_node_cost_a_connection_at_most() {
+    let mut nodes = Nodes::new();
+    let a = nodes.start("a").await;
+    let read = async || a.passkeys("me@x.test".into()).await.and(a.passkey(vec![1]).await);
+    let write = async |id| {
+        let lease = a.commit(vec![message(id, &["me@x.test"], true)], i64::MAX / 2).await?.lease();
+        a.settle(Settlement { lease, ..done(&[key(id, 0)]) }, 0).await
+    };
+    read().await.unwrap();
+    write(1).await.unwrap();
+    nodes.server.sql(
+        "DO $$ DECLARE t text; BEGIN FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = 'public'
+         LOOP EXECUTE format('ALTER TABLE %I ADD COLUMN added_later text', t); END LOOP; END $$",
+    );
+    read().await.unwrap();
+    write(2).await.unwrap();
+    nodes
+        .server
+        .sql("ALTER TABLE passkey ALTER COLUMN name TYPE varchar(99); ALTER TABLE recipient ALTER COLUMN mailbox TYPE varchar(999)");
+    let refused = read().await.unwrap_err();
+    assert!(matches!(refused, StoreError::Unavailable(_)), "{refused:?}");
+    until("new statements", Duration::from_secs(5), async || read().await.is_ok() && write(3).await.is_ok()).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_server_refuses_is_said_clearly() {
     let mut nodes = Nodes::new();
@@ -93,6 +119,10 @@ async fn what_the_server_refuses_is_said_clearly() {
     let url = nodes.server.url_of("nobody", "waypost");
     let stranger = error(nodes.try_start(PostgresSettings { url, ..nodes.settings("a") }).await);
     assert!(stranger.contains("refuses the login"), "{stranger}");
+    nodes.server.sql("CREATE ROLE weak LOGIN; REVOKE CREATE ON SCHEMA public FROM PUBLIC");
+    let url = nodes.server.url_of("weak", "waypost");
+    let weak = error(nodes.try_start(PostgresSettings { url, ..nodes.settings("a") }).await);
+    assert!(weak.contains("does not let this role do that: permission denied for schema public"), "{weak}");
     nodes.server.sql("ALTER DATABASE waypost SET default_transaction_read_only = on");
     let read_only = error(nodes.try_start(nodes.settings("a")).await);
     assert!(read_only.contains("read-only"), "{read_only}");

@@ -41,9 +41,19 @@ pub fn address(config: &Config) -> Result<Option<(String, Option<String>)>, Stor
 /// An error of [`open_store`] for the operator.
 pub fn explained(error: &StoreError, config: &Config) -> anyhow::Error {
     let data = &config.file.data_dir;
-    let hint = error.remedy(data).map(|remedy| format!("\n  hint: {remedy}")).unwrap_or_default();
-    match error {
-        StoreError::Unavailable(_) | StoreError::Settings(_) => anyhow!("cannot open the store: {error}{hint}"),
-        _ => anyhow!("cannot open the data directory {}: {error}{hint}", data.display()),
+    // The rest is of the data directory, which a node has too.
+    let may_be_shared = !matches!(error, StoreError::Io(_) | StoreError::InUse(_) | StoreError::DatabaseLost { .. });
+    if config.file.store.url.is_some() && may_be_shared {
+        return shared("cannot open the store", error);
     }
+    anyhow!("cannot open the data directory {}: {error}{}", data.display(), hint(error.remedy(data)))
+}
+
+/// An error of a PostgreSQL for the operator.
+pub fn shared(what: &str, error: &StoreError) -> anyhow::Error {
+    anyhow!("{what}: {error}{}", hint(error.shared_remedy()))
+}
+
+fn hint(remedy: Option<String>) -> String {
+    remedy.map(|remedy| format!("\n  hint: {remedy}")).unwrap_or_default()
 }

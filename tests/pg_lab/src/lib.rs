@@ -191,6 +191,30 @@ impl PgServer {
         settings.clone_into(&mut self.settings);
     }
 
+    /// Moves the log of a stopped server (`pg_wal`) to another directory, which the user of the servers can reach.
+    pub fn move_log(&mut self, to: &Path) {
+        assert!(self.child.is_none(), "it runs");
+        let log = self.data().join("pg_wal");
+        let copied = Command::new("cp").arg("-a").arg(&log).arg(to).status().unwrap();
+        assert!(copied.success());
+        fs::remove_dir_all(&log).unwrap();
+        std::os::unix::fs::symlink(to.join("pg_wal"), &log).unwrap();
+    }
+
+    /// After a crash of one of its processes: waits until it answers, and starts it again if it has ended.
+    #[allow(clippy::disallowed_methods)] // the time of a start is not the time of the mail flow
+    pub fn recover(&mut self) {
+        let end = Instant::now() + START_MAX;
+        while !self.answers() {
+            if self.child.as_mut().is_some_and(|child| child.try_wait().is_ok_and(|ended| ended.is_some())) {
+                self.child = None;
+                return self.resume();
+            }
+            assert!(Instant::now() < end, "PostgreSQL does not recover: {}", fs::read_to_string(self.log()).unwrap_or_default());
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     fn data(&self) -> PathBuf {
         self.home.path().join("data")
     }

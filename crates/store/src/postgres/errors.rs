@@ -28,10 +28,13 @@ pub(super) fn of_postgres(error: &Error) -> StoreError {
         &SqlState::INVALID_PASSWORD | &SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
             StoreError::Unavailable(format!("the database refuses the login: {text}"))
         }
+        &SqlState::INSUFFICIENT_PRIVILEGE => StoreError::Unavailable(format!("the database does not let this role do that: {text}")),
         code if code.code().starts_with("08") || code.code().starts_with("57P") || code.code().starts_with("53") => {
             StoreError::Unavailable(text)
         }
         &SqlState::INVALID_CATALOG_NAME => StoreError::Unavailable(text),
+        // A table has changed under a prepared statement; those of a new connection fit.
+        &SqlState::FEATURE_NOT_SUPPORTED if said.routine() == Some("RevalidateCachedQuery") => StoreError::Unavailable(text),
         &SqlState::DATA_CORRUPTED | &SqlState::INDEX_CORRUPTED => StoreError::Corrupt(text),
         code => StoreError::Io(format!("{text} (SQLSTATE {})", code.code())),
     }

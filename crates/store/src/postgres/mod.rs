@@ -9,6 +9,7 @@ mod claiming;
 mod errors;
 mod nodes;
 mod open;
+mod outage;
 mod parameter;
 mod pieces;
 #[cfg(test)]
@@ -46,7 +47,7 @@ impl LoneSession {
         let server = server::Server::parse(url, password, true)?;
         let opened = handle.block_on(async {
             let mut opened = server.connect("waypost copy").await?;
-            schema::migrate(&mut opened.client).await?;
+            schema::migrate(&mut opened.client, schema::COPIED_NEWER).await?;
             Ok::<_, StoreError>(opened)
         })?;
         let stay = std::sync::Arc::new(stay::Stay::new("copy", steady_clock::SteadyClock::process()));

@@ -15,6 +15,7 @@ use mail::QueueId;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
+use super::outage::Outage;
 use super::pieces::{Download, Uploads, piece};
 use super::server::Server;
 use super::session::Session;
@@ -210,6 +211,7 @@ impl Store {
             session: None,
             batches: batches.clone(),
             refused: None,
+            outage: Outage::default(),
             lock: directory.lock,
         };
         let store = start(writer, PgReader { server, net: handle, stay, session: None }, (files, batches, cluster))?;
@@ -240,7 +242,7 @@ fn start(
 /// Migrates the schema, and registers this node. Returns its number.
 async fn join(server: &Server, stay: &Stay, own: &Registration) -> Result<u8, StoreError> {
     let mut client = server.connect(&format!("waypost {} start", stay.name())).await?.client;
-    schema::migrate(&mut client).await?;
+    schema::migrate(&mut client, schema::SERVED_NEWER).await?;
     register(&mut client, own, stay).await
 }
 

@@ -11,6 +11,7 @@ use tokio_postgres::Client;
 
 use super::errors::of_postgres;
 use super::nodes::{CHANNEL, is_abandoned, telling};
+use super::outage::Outage;
 use super::server::{Opened, Server};
 use super::stay::{LEASE_S, Stay};
 use crate::cluster::{News, NodeState};
@@ -110,13 +111,19 @@ pub(super) async fn run(server: Arc<Server>, stay: Arc<Stay>, own: Registration,
         return run_stepped(&server, &stay, &own, (news, due)).await;
     }
     let name = format!("waypost {} watch", stay.name());
+    let mut outage = Outage::default();
     while !news.is_closed() {
         let ended = match server.connect(&name).await {
-            Ok(opened) => Watch { opened, stay: &stay, own: &own, news: &news, seen: News::default() }.run().await,
+            Ok(opened) => {
+                outage.end();
+                Watch { opened, stay: &stay, own: &own, news: &news, seen: News::default() }.run().await
+            }
             Err(error) => Err(error),
         };
         if let Err(error) = ended {
-            tracing::warn!(%error, "the connection that keeps this node's lease is lost; opening another one");
+            if outage.is_news(stay.asks(), &error) {
+                tracing::warn!(%error, "the connection that keeps this node's lease is lost; opening another one each second");
+            }
             tokio::time::sleep(AGAIN_AFTER).await;
         }
     }

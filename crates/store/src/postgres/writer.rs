@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
+use super::outage::Outage;
 use super::server::Server;
 use super::session::{Session, Step};
 use super::stay::Stay;
@@ -48,6 +49,7 @@ pub(super) struct PgWriter {
     pub batches: Arc<Batches>,
     /// When a connection could not be opened last, by the clock of the stay, and why.
     pub refused: Option<(Duration, StoreError)>,
+    pub outage: Outage,
     /// Held until the last operation is done.
     pub lock: File,
 }
@@ -125,14 +127,18 @@ impl PgWriter {
             let Some(runtime) = &self.net.0 else { return Err(StoreError::Closed) };
             match open_session(&self.server, runtime.handle(), &self.stay, "writer") {
                 Ok(session) => {
-                    if self.refused.take().is_some() {
+                    self.refused = None;
+                    if self.outage.end() {
                         tracing::info!("the database is back");
                     }
                     self.session = Some(session);
                 }
                 Err(error) => {
-                    tracing::error!(%error, "no connection to the database; mail is refused for now (4xx), and what is queued waits");
-                    self.refused = Some((self.stay.asks(), error.clone()));
+                    let now = self.stay.asks();
+                    if self.outage.is_news(now, &error) {
+                        tracing::error!(%error, "no connection to the database; mail is refused for now (4xx), and what is queued waits");
+                    }
+                    self.refused = Some((now, error.clone()));
                     return Err(error);
                 }
             }

@@ -79,14 +79,17 @@ fn put_passkey(db: &dyn Sql, passkey: &Passkey) -> Result<(), StoreError> {
     used_once(db.execute(sql, values![id, login, name, algorithm, public_key, counter, made_ms])?, "this passkey is known already")
 }
 
+/// Reads passkeys; a condition follows.
+const PASSKEY: &str = "SELECT id, login, name, algorithm, public_key, counter, made_ms, used_ms FROM passkey";
+
 /// Returns the passkeys of an account, the oldest first.
 pub(crate) fn passkeys(db: &dyn Sql, login: &str) -> Result<Vec<Passkey>, StoreError> {
-    db.rows("SELECT * FROM passkey WHERE login = ? ORDER BY made_ms, id", values![login], passkey_of)
+    db.rows(&format!("{PASSKEY} WHERE login = ? ORDER BY made_ms, id"), values![login], passkey_of)
 }
 
 /// Returns a passkey by the authenticator's name of it.
 pub(crate) fn passkey(db: &dyn Sql, id: &[u8]) -> Result<Option<Passkey>, StoreError> {
-    db.row("SELECT * FROM passkey WHERE id = ?", values![id], passkey_of)
+    db.row(&format!("{PASSKEY} WHERE id = ?"), values![id], passkey_of)
 }
 
 fn passkey_of(row: &dyn Row) -> Result<Passkey, StoreError> {

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use store::{Copied, Place, copy_store};
 
 use crate::cli::{StoreCommand, StoreCopyArgs};
+use crate::open_store::shared;
 use crate::output::{GOOD, Output, styled};
 
 /// Runs a command.
@@ -32,7 +33,8 @@ async fn copy(args: &StoreCopyArgs, out: Output) -> Result<ExitCode> {
         bail!("{} has no database\n  hint: name a data directory, or an address that begins with postgres://", data.display());
     }
     let now_ms = net::Clock::system().now_ms();
-    let copied = copy_store(&place(&args.from), &place(&args.to), now_ms).await.context("the copy failed; the source is unchanged")?;
+    let copied = copy_store(&place(&args.from), &place(&args.to), now_ms).await;
+    let copied = copied.map_err(|error| shared("the copy failed; the source is unchanged", &error))?;
     out.show(&copied, text)?;
     Ok(ExitCode::SUCCESS)
 }

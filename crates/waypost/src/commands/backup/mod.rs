@@ -117,7 +117,8 @@ async fn copy_sqlite(config: &Config, api: &mut Transport, database: &Path, repo
 async fn copy_postgres(config: &Config, directory: &Path, database: &Path, made_ms: i64) -> Result<Snapshot> {
     let (url, password) = crate::open_store::address(config)?.context("store.url is not set")?;
     let target = directory.join(database);
-    store::copy_for_backup(url, password, target.clone(), directory.join(CONTENT), made_ms).await.context("cannot copy the database")?;
+    let copied = store::copy_for_backup(url, password, target.clone(), directory.join(CONTENT), made_ms).await;
+    copied.map_err(|error| crate::open_store::shared("cannot copy the database", &error))?;
     Ok(Snapshot::open(&target)?)
 }
 
