@@ -187,3 +187,13 @@ fn a_backup_of_the_shared_database_is_restored_as_one_server() {
     assert_eq!(cluster.inbox().wait_for("large one").text().matches("0123456789abcdef0123456789abcdef\r\n").count(), 30_000);
     restored.wait_for_empty_queue();
 }
+
+#[test]
+fn a_command_without_a_server_leaves_no_lease_behind() {
+    let cluster = Cluster::without_inbox(&["a"]);
+    let b = Waypost::node(&cluster.lab, ("b", 12), &cluster.database.url(), "");
+    for n in 0..5 {
+        b.ok(&["alias", "add", &format!("number{n}@example.test"), "foo@inbox.test"]);
+        assert_eq!(cluster.database.sql("SELECT name FROM node WHERE lease_until > clock_timestamp()"), "a", "after {n}");
+    }
+}

@@ -150,6 +150,13 @@ fn servers_that_share_the_mail_fill_one_zone_and_publish_one_policy() {
     let listed = b.ok(&["node", "list"]);
     assert!(listed.contains("a         a.example.test  active") && listed.contains("b (this)  b.example.test  active"), "{listed}");
 
+    // The setup on the second one shows what both need.
+    let set_up = b.json(&["setup", "example.test", "--forward", "me=foo@inbox.test", "--no-preflight"]);
+    let shown = set_up["dns"].as_array().unwrap().iter();
+    let mx: Vec<&str> =
+        shown.filter(|record| record["name"] == "example.test." && record["kind"] == "MX").map(|record| text(record, "value")).collect();
+    assert_eq!(mx, ["10 b.example.test.", "10 a.example.test."], "{set_up:#}");
+
     // One that is gone for good is no longer right.
     b.stop();
     a.ok(&["node", "remove", "b"]);

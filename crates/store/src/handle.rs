@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use mail::QueueId;
 use rusqlite::Connection;
@@ -28,6 +29,9 @@ use crate::sqlite;
 use crate::tables::{self, QueueLoad};
 use crate::threads::Threads;
 use crate::writer::Writer;
+
+/// Maximum time that the last handle waits for the end of a node's lease.
+const END_WITHIN: Duration = Duration::from_secs(2);
 
 /// Maximum queries that wait for the reader.
 pub(crate) const READ_LINE_MAX: usize = 1024;
@@ -60,6 +64,8 @@ pub(crate) struct Owner {
     /// The threads that a stop wakes; none on a simulated disk.
     writer: Option<thread::Thread>,
     checkpoints: Option<thread::Thread>,
+    /// Ends when the writer of a node has ended its lease; none over SQLite.
+    ended: Option<Mutex<std::sync::mpsc::Receiver<()>>>,
 }
 
 impl Drop for Owner {
@@ -67,13 +73,17 @@ impl Drop for Owner {
         self.stop.store(true, Ordering::Relaxed);
         self.wake_writer();
         self.checkpoints.iter().for_each(thread::Thread::unpark);
+        // Every handle has dropped its end of the line by now, so the writer comes to its end. A process that exits before would keep its lease.
+        if let Some(ended) = &mut self.ended {
+            let _ = ended.get_mut().recv_timeout(END_WITHIN);
+        }
     }
 }
 
 impl Owner {
-    /// Wakes only a writer.
-    pub fn of_writer(writer: thread::Thread) -> Self {
-        Self { stop: Arc::default(), writer: Some(writer), checkpoints: None }
+    /// Wakes only a writer, and waits for its end.
+    pub fn of_node(writer: thread::Thread, ended: std::sync::mpsc::Receiver<()>) -> Self {
+        Self { stop: Arc::default(), writer: Some(writer), checkpoints: None, ended: Some(Mutex::new(ended)) }
     }
 
     /// Has the writer look at its line.
@@ -146,7 +156,7 @@ impl Store {
                 (Some(writer), Some(threads.start("store-log", move || run_checkpoints(checkpoint_db, log, stopped, kept))?))
             }
         };
-        let owner = Owner { stop, writer, checkpoints };
+        let owner = Owner { stop, writer, checkpoints, ended: None };
         let files = ContentFiles::new(content, room);
         Ok(Self { writes, reads, files, batches, load: KnownLoad::default(), threads, cluster: None, owner: Arc::new(owner) })
     }

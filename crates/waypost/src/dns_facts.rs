@@ -64,7 +64,7 @@ pub fn of_inputs(config: &Config, inputs: DnsInputs) -> DnsFacts {
 }
 
 /// The same facts, of a server that shares its mail with these.
-fn beside(facts: DnsFacts, config: &Config, nodes: &[NodeView]) -> DnsFacts {
+pub fn beside(facts: DnsFacts, config: &Config, nodes: &[NodeView]) -> DnsFacts {
     let other_hosts = other_hosts(config, nodes);
     DnsFacts { sts: config.sts_policy(&other_hosts), other_hosts, ..facts }
 }

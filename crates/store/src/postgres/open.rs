@@ -229,13 +229,17 @@ fn start(
     let (writes, write_line) = mpsc::channel(LINE_MAX);
     let (reads, mut read_line) = mpsc::channel::<Query>(READ_LINE_MAX);
     let threads = Threads::default();
-    let writing = threads.start("store-write", move || writer.run(write_line))?;
+    let (ending, ended) = std::sync::mpsc::channel();
+    let writing = threads.start("store-write", move || {
+        writer.run(write_line);
+        drop(ending);
+    })?;
     threads.start("store-read", move || {
         while let Some(query) = read_line.blocking_recv() {
             reader.answer(query);
         }
     })?;
-    let owner = Arc::new(Owner::of_writer(writing));
+    let owner = Arc::new(Owner::of_node(writing, ended));
     Ok(Store { writes, reads, files, batches, load: Default::default(), threads, cluster: Some(Arc::new(cluster)), owner })
 }
 

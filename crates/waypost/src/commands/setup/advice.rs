@@ -2,13 +2,14 @@
 //!
 //! Invariant: the records are those of the plan.
 
-use control_api::api::{KeyView, Login};
+use control_api::api::{KeyView, Login, NodeView};
 use dns_plan::{PlannedRecord, RecordType, plan};
 use mail::Domain;
 use serde::Serialize;
 
 use super::SetupReport;
 use crate::config::Config;
+use crate::dns_facts::{beside, of_keys};
 use crate::output::{BOLD, DIM, GOOD, WARN, styled};
 
 /// A record to publish.
@@ -33,9 +34,9 @@ pub struct GmailForm {
     password: Option<String>,
 }
 
-/// The records to publish: those of the domain, of this server and of the forwarding domain.
-pub fn dns(domain: &Domain, config: &Config, keys: &[KeyView]) -> Vec<PlannedRecord> {
-    let facts = crate::dns_facts::of_keys(config, vec![domain.clone()], keys);
+/// The records to publish: those of the domain, of this server and of the forwarding domain; and what other servers that share the mail need of the domain.
+pub fn dns(domain: &Domain, config: &Config, keys: &[KeyView], nodes: &[NodeView]) -> Vec<PlannedRecord> {
+    let facts = beside(of_keys(config, vec![domain.clone()], keys), config, nodes);
     let mut records: Vec<PlannedRecord> = plan(&facts).into_iter().filter(|record| record.record_type != RecordType::Ptr).collect();
     records.sort_by_key(PlannedRecord::usage);
     records

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use control_api::api::{
-    AccountView, AliasView, Changed, DomainView, KeyView, KeysChanged, Login, NewAccount, NewAlias, NewDomain, NewKeys, Reloaded,
+    AccountView, AliasView, Changed, DomainView, KeyView, KeysChanged, Login, NewAccount, NewAlias, NewDomain, NewKeys, NodeView, Reloaded,
 };
 use dns_plan::PlannedRecord;
 use serde::Serialize;
@@ -92,8 +92,8 @@ pub async fn run(config_path: &Path, args: SetupArgs, out: Output) -> Result<Exi
     report.self_signed = files::load_or_create_certificate(&config, &mut report)?;
     report.authority = config.acme().map(|acme| acme.directory);
     make_secrets(&config)?;
-    let keys = fill_directory(&config, &plan, &args, &mut report, out).await?;
-    report.records = advice::dns(&plan.domain, &config, &keys);
+    let (keys, nodes) = fill_directory(&config, &plan, &args, &mut report, out).await?;
+    report.records = advice::dns(&plan.domain, &config, &keys, &nodes);
     report.dns = advice::as_json(&report.records);
     report.gmail = advice::gmail(&report.hostname, &report.logins);
     if config.file.dns.addresses.is_empty() && public_addresses().is_empty() {
@@ -143,14 +143,14 @@ async fn test_smarthosts(config: &Config, plan: &SetupPlan, args: &SetupArgs, ou
     }
 }
 
-/// Creates domain, aliases, accounts and keys. Returns the DKIM keys whose records must be published.
+/// Creates domain, aliases, accounts and keys. Returns the DKIM keys whose records must be published, and the servers that share the mail.
 async fn fill_directory(
     config: &Config,
     plan: &SetupPlan,
     args: &SetupArgs,
     report: &mut SetupReport,
     out: Output,
-) -> Result<Vec<KeyView>> {
+) -> Result<(Vec<KeyView>, Vec<NodeView>)> {
     let mut api = Transport::open(config).await?;
     if report.changed_config && api.is_server() {
         match api.post::<Reloaded>("/api/v1/reload", &()).await {
@@ -199,7 +199,7 @@ async fn fill_directory(
         if made.is_new { &mut report.done } else { &mut report.kept }.push(format!("DKIM keys of {domain}"));
         keys.extend(made.keys.into_iter().filter(|key| key.state != "retired"));
     }
-    Ok(keys)
+    Ok((keys, api.list("/api/v1/nodes", &[]).await?))
 }
 
 async fn add_alias(api: &mut Transport, forward: &Forward, aliases: &[AliasView], report: &mut SetupReport) -> Result<()> {
