@@ -22,6 +22,11 @@ run(async (options) => {
     await v.look('nodes-drained');
     await button('resume').click();
     await button('drain').waitFor();
+    await v.go('/setup');
+    const shown = await page.locator('body').evaluate((body) => body.textContent);
+    for (const host of ['mx', 'mx2']) assert(shown.includes(`10 ${host}.example.test.`), `the record of ${host} is shown`);
+    if (options.scripts !== false) await page.evaluate(() => document.querySelectorAll('details').forEach((one) => { one.open = true; }));
+    await v.look('setup-of-two');
     if (options.scripts !== false) assert(!(await page.evaluate(() => window.pwned)), 'nothing of a name was run');
     return { looked: v.looked };
   } finally {

@@ -20,7 +20,12 @@ fn the_page_shows_the_nodes_and_drains_and_resumes_them() {
     let node = |name, host| {
         let node = Waypost::node(&lab, (name, host), &database.url(), "[client_config]\n");
         let at = |port: u16| vec![format!("{}:{port}", node.address)];
-        node.configure(|config| config.set("listen.http", at(HTTP_PORT)).set("listen.https", at(HTTPS_PORT)));
+        node.configure(|config| {
+            config
+                .set("listen.http", at(HTTP_PORT))
+                .set("listen.https", at(HTTPS_PORT))
+                .set("hostname", if name == "a" { "mx.example.test" } else { "mx2.example.test" })
+        });
         node
     };
     let (mut a, mut b) = (node("a", 11), node("b", 12));
