@@ -24,6 +24,7 @@ mod cluster;
 mod cluster_database;
 mod cluster_dns;
 mod cluster_faults;
+mod cluster_identity;
 mod cluster_limits;
 mod cluster_notices;
 mod cluster_page;

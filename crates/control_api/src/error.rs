@@ -103,9 +103,11 @@ impl From<StoreError> for ApiError {
             StoreError::Unavailable(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, text)
                 .hint("check that the database server runs and can be reached; nothing acknowledged is lost"),
             StoreError::Closed => Self::new(StatusCode::SERVICE_UNAVAILABLE, text).hint("try again after the server has restarted"),
+            StoreError::Settings(_) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, text),
+            StoreError::Refused(_) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, text)
+                .hint("the log of the database server says more; nothing acknowledged is lost"),
             StoreError::Io(_)
             | StoreError::Corrupt(_)
-            | StoreError::Settings(_)
             | StoreError::InUse(_)
             | StoreError::Newer { .. }
             | StoreError::DatabaseLost { .. } => {

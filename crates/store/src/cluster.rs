@@ -224,6 +224,11 @@ impl Store {
         self.write(Operation::Cluster(ClusterChange::Leave)).await.map(drop)
     }
 
+    /// Whether this node takes and delivers no mail since its clock is not that of the database; its log says more. Never over SQLite.
+    pub fn has_wrong_clock(&self) -> bool {
+        self.cluster.as_ref().is_some_and(|cluster| cluster.has_wrong_clock())
+    }
+
     /// Returns the host name of each node that has started and was not removed, by its name; none over SQLite.
     pub async fn hostnames(&self) -> Result<BTreeMap<String, Domain>, StoreError> {
         if self.cluster.is_none() {

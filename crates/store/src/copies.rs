@@ -1,6 +1,6 @@
 //! Copies of a whole store: from one engine to another, and from PostgreSQL into a backup.
 //!
-//! Invariant: neither side is in use by a server of this machine; a PostgreSQL that is copied from may be, since it is read in one transaction.
+//! Invariant: no server uses either side of a copy that goes on with the mail; a PostgreSQL that is backed up may be in use, since it is read in one transaction.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use crate::error::StoreError;
 use crate::handle::Store;
 use crate::postgres::LoneSession;
 use crate::sqlite;
-use crate::transfer::{Copied, Side, transfer};
+use crate::transfer::{Copied, Side, refuse_live, transfer};
 
 /// Where a store is.
 #[derive(Clone)]
@@ -55,11 +55,12 @@ pub async fn copy_store(from: &Place, to: &Place, now_ms: i64) -> Result<Copied,
             let directory = DataDir::take(&data)?;
             let db = sqlite::open_writer(&data)?;
             directory.mark()?;
-            read_from(&from, &Side { db: &db, content: Some(&directory.content) }, now_ms)
+            read_from(&from, &Side { db: &db, content: Some(&directory.content) }, now_ms, Nodes::Stopped)
         }
         Place::Postgres { url, password } => {
             let lone = LoneSession::open(&url, password.as_deref())?;
-            read_from(&from, &Side { db: lone.sql(), content: None }, now_ms)
+            refuse_live(lone.sql(), "target")?;
+            read_from(&from, &Side { db: lone.sql(), content: None }, now_ms, Nodes::Stopped)
         }
     })
     .await
@@ -79,7 +80,7 @@ pub async fn copy_for_backup(
 ) -> Result<Copied, StoreError> {
     tokio::task::spawn_blocking(move || {
         let db = sqlite::open_writer_of(&database)?;
-        let copied = read_from(&Place::Postgres { url, password }, &Side { db: &db, content: Some(&content) }, now_ms)?;
+        let copied = read_from(&Place::Postgres { url, password }, &Side { db: &db, content: Some(&content) }, now_ms, Nodes::MayRun)?;
         // A backup is one file.
         db.pragma_update(None, "journal_mode", "DELETE")?;
         Ok(copied)
@@ -88,8 +89,17 @@ pub async fn copy_for_backup(
     .map_err(|_| StoreError::Closed)?
 }
 
+/// Whether nodes of a PostgreSQL may run while it is copied.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Nodes {
+    /// For a backup.
+    MayRun,
+    /// For another store to go on with what waits.
+    Stopped,
+}
+
 /// Reads the source in one transaction.
-fn read_from(from: &Place, to: &Side<'_>, now_ms: i64) -> Result<Copied, StoreError> {
+fn read_from(from: &Place, to: &Side<'_>, now_ms: i64, nodes: Nodes) -> Result<Copied, StoreError> {
     match from {
         Place::Data(data) => {
             let db = sqlite::open_reader(data)?;
@@ -99,6 +109,9 @@ fn read_from(from: &Place, to: &Side<'_>, now_ms: i64) -> Result<Copied, StoreEr
         Place::Postgres { url, password } => {
             let lone = LoneSession::open(url, password.as_deref())?;
             lone.sql().control("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
+            if nodes == Nodes::Stopped {
+                refuse_live(lone.sql(), "source")?;
+            }
             transfer(&Side { db: lone.sql(), content: None }, to, now_ms)
         }
     }

@@ -18,6 +18,9 @@ pub enum StoreError {
     /// The disk failed or is read-only (451 4.3.0 to a client).
     #[error("the queue's disk failed: {0}")]
     Io(String),
+    /// The database server refuses an operation, which says nothing of its disk.
+    #[error("the database refuses an operation: {0}")]
+    Refused(String),
     /// A record or the database is unreadable.
     #[error("a record or the content of the queue is unreadable: {0}")]
     Corrupt(String),
@@ -81,7 +84,7 @@ impl StoreError {
                 "use the newer version again; to go back for good, restore the backup that was made before the upgrade into an empty directory, and keep \
                  {data} until its mail is delivered (docs/upgrade.md)"
             ),
-            Self::Unavailable(_) => return self.shared_remedy(),
+            Self::Unavailable(_) | Self::Refused(_) => return self.shared_remedy(),
             Self::Settings(_) | Self::NotFound(_) | Self::Exists(_) | Self::Conflict(_) | Self::Closed => return None,
         })
     }
@@ -99,6 +102,10 @@ impl StoreError {
             }
             Self::Corrupt(_) => {
                 "the log of the database server says more; restore the database from its backup, or from one of `waypost backup`"
+            }
+            Self::Refused(_) => {
+                "check that the role owns the database, that no other program uses it, and that a pooler in between pools sessions; the log of the \
+                 database server says more"
             }
             _ => return None,
         };

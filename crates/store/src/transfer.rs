@@ -1,8 +1,8 @@
 //! Copies a whole database from one engine to another, page by page, and compares the copy row by row.
 //!
-//! Invariant: the source is read in one transaction, so that the copy is of one moment; the target must be empty, and is only changed by the copy.
+//! Invariant: the source is read in one transaction, so that the copy is of one moment; the target is empty before, and what is interrupted leaves it empty.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::Path;
 
@@ -227,6 +227,18 @@ fn adopted(table: &CopiedTable, mut row: Vec<Kept>, now_ms: i64) -> Vec<Kept> {
 /// The target is not empty, a database fails, or the copy differs.
 pub(crate) fn transfer(from: &Side<'_>, to: &Side<'_>, now_ms: i64) -> Result<Copied, StoreError> {
     refuse_unless_empty(to.db)?;
+    to.db.control(to.db.begin())?;
+    match copy_all(from, to, now_ms) {
+        Ok(copied) => to.db.control("COMMIT").map(|()| copied),
+        Err(error) => {
+            // Whether or not this arrives, nothing of the copy is kept.
+            let _ = to.db.control("ROLLBACK");
+            Err(error)
+        }
+    }
+}
+
+fn copy_all(from: &Side<'_>, to: &Side<'_>, now_ms: i64) -> Result<Copied, StoreError> {
     let mut copied = Copied::default();
     for table in TABLES {
         let (mut after, mut rows) = (None::<Vec<Kept>>, 0);
@@ -253,10 +265,9 @@ pub(crate) fn transfer(from: &Side<'_>, to: &Side<'_>, now_ms: i64) -> Result<Co
     Ok(copied)
 }
 
-/// Writes a page in a transaction. Returns the number of its large contents.
+/// Writes a page. Returns the number of its large contents.
 fn write_page(table: &CopiedTable, (from, to): (&Side<'_>, &Side<'_>), page: &[Vec<Kept>]) -> Result<u64, StoreError> {
     let mut large = 0;
-    to.db.control(to.db.begin())?;
     if table.name == "content" {
         for row in page {
             if let [Kept::Int(id), _, Kept::Null, ..] = row.as_slice() {
@@ -267,17 +278,32 @@ fn write_page(table: &CopiedTable, (from, to): (&Side<'_>, &Side<'_>), page: &[V
     }
     let lists: Vec<Vec<Value<'_>>> = page.iter().map(|row| row.iter().map(Kept::value).collect()).collect();
     to.db.execute_each(&table.insert(), &lists)?;
-    to.db.control("COMMIT")?;
     Ok(large)
 }
 
 fn refuse_unless_empty(db: &dyn Sql) -> Result<(), StoreError> {
-    for name in ["domain", "alias", "account", "message", "content"] {
+    for CopiedTable { name, .. } in TABLES {
         if db.exists(&format!("SELECT 1 FROM {name} LIMIT 1"), &[])? {
-            return Err(StoreError::Exists(format!("the target is not empty: its table {name} has rows; copy into a new database")));
+            return Err(StoreError::Exists(format!(
+                "the target is not empty: its table {name} has rows, and a server or a command that has used it once is enough; copy into a new database \
+                 or directory, and start a server on it after the copy"
+            )));
         }
     }
     Ok(())
+}
+
+/// Refuses a PostgreSQL whose nodes run: what they take meanwhile would not be in the copy, and both would deliver what waits.
+pub(crate) fn refuse_live(db: &dyn Sql, which: &str) -> Result<(), StoreError> {
+    let sql = "SELECT name FROM node WHERE lease_until > clock_timestamp() ORDER BY name";
+    let alive: Vec<String> = db.rows(sql, &[], |row: &dyn Row| row.get("name"))?;
+    if alive.is_empty() {
+        return Ok(());
+    }
+    Err(StoreError::Exists(format!(
+        "nodes run on the {which}: {}; stop them first, or wait 30 seconds if they were killed (a copy beside them is a backup: `waypost backup`)",
+        alive.join(", ")
+    )))
 }
 
 /// Reads a table from both, and compares row by row.
@@ -325,23 +351,29 @@ fn read_large(side: &Side<'_>, id: QueueId, mut piece: impl FnMut(i64, &[u8]) ->
 
 /// Copies a large content, and compares the copy.
 fn copy_large(from: &Side<'_>, to: &Side<'_>, id: QueueId) -> Result<(), StoreError> {
-    let mut file = match to.content {
-        Some(directory) => match File::create_new(directory.join(id.to_string())) {
-            // Of an earlier backup: content never changes, and it is compared below.
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return compare_large(from, to, id),
-            file => Some(file?),
-        },
-        None => None,
+    let Some(directory) = to.content else {
+        read_large(from, id, |k, octets| {
+            to.db.execute("INSERT INTO content_piece (content_id, k, data) VALUES (?, ?, ?)", values![id.0, k, octets]).map(drop)
+        })?;
+        return compare_large(from, to, id);
     };
-    read_large(from, id, |k, octets| match &mut file {
-        Some(file) => Ok(file.write_all(octets)?),
-        None => to.db.execute("INSERT INTO content_piece (content_id, k, data) VALUES (?, ?, ?)", values![id.0, k, octets]).map(drop),
-    })?;
-    if let (Some(file), Some(directory)) = (file, to.content) {
-        file.sync_all()?;
-        File::open(directory)?.sync_all()?;
+    let path = directory.join(id.to_string());
+    if path.exists() {
+        // Of an earlier backup or copy: content never changes.
+        return compare_large(from, to, id);
     }
-    compare_large(from, to, id)
+    // A file that is not finished has another name.
+    let unfinished = directory.join(format!("{id}.new"));
+    let mut file = File::create(&unfinished)?;
+    read_large(from, id, |_, octets| Ok(file.write_all(octets)?))?;
+    file.sync_all()?;
+    fs::rename(&unfinished, &path)?;
+    File::open(directory)?.sync_all()?;
+    let compared = compare_large(from, to, id);
+    if compared.is_err() {
+        fs::remove_file(&path)?;
+    }
+    compared
 }
 
 /// Reads both copies of a large content, and compares size and CRC-32.

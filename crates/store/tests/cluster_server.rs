@@ -123,6 +123,10 @@ async fn what_the_server_refuses_is_said_clearly() {
     let url = nodes.server.url_of("weak", "waypost");
     let weak = error(nodes.try_start(PostgresSettings { url, ..nodes.settings("a") }).await);
     assert!(weak.contains("does not let this role do that: permission denied for schema public"), "{weak}");
+    nodes.server.sql_in("postgres", "CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'");
+    let url = nodes.server.url_of("waypost", "latin");
+    let latin = nodes.try_start(PostgresSettings { url, ..nodes.settings("a") }).await.unwrap_err().to_string();
+    assert!(latin.contains("encoding LATIN1") && latin.contains("ENCODING 'UTF8'"), "{latin}");
     nodes.server.sql("ALTER DATABASE waypost SET default_transaction_read_only = on");
     let read_only = error(nodes.try_start(nodes.settings("a")).await);
     assert!(read_only.contains("read-only"), "{read_only}");

@@ -86,7 +86,7 @@ async fn contents(store: &Store) -> String {
 }
 
 fn settings(server: &PgServer) -> PostgresSettings {
-    PostgresSettings { url: server.url(), password: None, node: "a".into(), accept_loss: true, version: "test".into() }
+    PostgresSettings { url: server.url(), password: None, node: "a".into(), accept_loss: true, version: "test".into(), wall_clock: None }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -106,12 +106,16 @@ async fn everything_goes_there_and_back() {
     assert!(matches!(refused, StoreError::Exists(_)), "{refused}");
     let store = Store::open_postgres(node.path(), settings(&server)).await.unwrap();
     assert_eq!(contents(&store).await, before);
-    // Numbers go on, and a running node does not keep a copy from being made.
+    // Numbers go on.
     store.settle(Settlement { failed: vec![store.failed(None, 1).await.unwrap()[0].1.clone()], ..Settlement::default() }, 0).await.unwrap();
     assert_eq!(store.failed(None, 10).await.unwrap().len(), 2);
-    let back = copy_store(&postgres, &Place::Data(last.path().to_owned()), 60).await.unwrap();
-    assert_eq!(back.large_contents, 1);
     let expected = contents(&store).await;
+    let target = Place::Data(last.path().to_owned());
+    let refused = copy_store(&postgres, &target, 60).await.unwrap_err().to_string();
+    assert!(refused.contains("nodes run on the source: a;"), "what it takes meanwhile would be missing: {refused}");
+    drop(store);
+    let back = copy_store(&postgres, &target, 60).await.unwrap();
+    assert_eq!(back.large_contents, 1);
     assert_eq!(contents(&Store::open(last.path()).unwrap()).await, expected);
 }
 
@@ -122,8 +126,52 @@ async fn what_was_claimed_is_due_in_the_copy() {
     let store = Store::open_postgres(node.path(), settings(&server)).await.unwrap();
     fill(&store).await;
     let postgres = Place::Postgres { url: server.url(), password: None };
+    drop(store);
+    // As after a crash.
+    server.sql("UPDATE recipient SET state = 1");
     copy_store(&postgres, &Place::Data(first.path().to_owned()), 7777).await.unwrap();
     let copy = Store::open(first.path()).unwrap();
     let claimed = copy.claim(Domain::parse("x.test").unwrap(), 7777, 9999, 10).await.unwrap();
-    assert_eq!(claimed.len(), 3, "also the one that the node is delivering");
+    assert_eq!(claimed.len(), 3, "also those that the node was delivering");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_fails_half_way_leaves_nothing_and_a_used_target_is_refused() {
+    let (first, node) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let server = PgServer::default();
+    let source = Place::Data(first.path().to_owned());
+    let postgres = Place::Postgres { url: server.url(), password: None };
+    let store = Store::open(first.path()).unwrap();
+    fill(&store).await;
+    drop(store);
+    // The directory and small contents are copied before this one fails.
+    let large = std::fs::read_dir(first.path().join("content")).unwrap().next().unwrap().unwrap().path();
+    let octets = std::fs::read(&large).unwrap();
+    std::fs::remove_file(&large).unwrap();
+    assert!(matches!(copy_store(&source, &postgres, 60).await, Err(StoreError::Corrupt(_))));
+    assert_eq!(
+        server.sql("SELECT (SELECT count(*) FROM domain) + (SELECT count(*) FROM content) + (SELECT count(*) FROM content_piece)"),
+        "0"
+    );
+    std::fs::write(&large, &octets).unwrap();
+    copy_store(&source, &postgres, 60).await.unwrap();
+
+    // Into a directory too, and a rest of a killed copy is no content.
+    let back = tempfile::tempdir().unwrap();
+    let target = Place::Data(back.path().to_owned());
+    server.sql("CREATE TABLE kept AS SELECT * FROM content_piece; DELETE FROM content_piece");
+    assert!(matches!(copy_store(&postgres, &target, 60).await, Err(StoreError::Corrupt(_))));
+    server.sql("INSERT INTO content_piece SELECT * FROM kept");
+    std::fs::write(back.path().join("content").join(format!("{}.new", QueueId(2))), b"half").unwrap();
+    assert_eq!(copy_store(&postgres, &target, 60).await.unwrap().large_contents, 1);
+
+    server.sql("TRUNCATE domain, alias, alias_options, account, message, recipient, content, content_piece, failed");
+    let refused = copy_store(&source, &postgres, 60).await.unwrap_err().to_string();
+    assert!(refused.contains("its table shared has rows"), "{refused}");
+    server.sql("TRUNCATE shared");
+    let store = Store::open_postgres(node.path(), settings(&server)).await.unwrap();
+    let refused = copy_store(&source, &postgres, 60).await.unwrap_err().to_string();
+    assert!(refused.contains("nodes run on the target: a;"), "{refused}");
+    drop(store);
+    copy_store(&source, &postgres, 60).await.unwrap();
 }

@@ -22,7 +22,8 @@ pub async fn open_store(config: &Config) -> Result<Store, StoreError> {
     }
     let node = options.node.clone().unwrap_or_else(|| config.settings.hostname.to_string());
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    Store::open_postgres(data, PostgresSettings { url, password, node, accept_loss: options.accept_loss, version }).await
+    let wall_clock: Option<fn() -> i64> = Some(|| net::Clock::system().now_ms());
+    Store::open_postgres(data, PostgresSettings { url, password, node, accept_loss: options.accept_loss, version, wall_clock }).await
 }
 
 /// Returns the address and the password of a PostgreSQL, if one is configured.

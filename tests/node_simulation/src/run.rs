@@ -133,7 +133,14 @@ impl Run {
         node.cables.retain(|cable| cable.late() > 0);
         node.cables.push(cable.clone());
         let url = cable.url(self.database.name());
-        let settings = PostgresSettings { url, password: None, node: node.name.clone(), accept_loss: true, version: "simulated".into() };
+        let settings = PostgresSettings {
+            url,
+            password: None,
+            node: node.name.clone(),
+            accept_loss: true,
+            version: "simulated".into(),
+            wall_clock: None,
+        };
         let (clock, store) = loop {
             let clock = SimulatedNode::default();
             // The threads of the life before may not have ended.

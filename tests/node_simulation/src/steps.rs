@@ -205,6 +205,7 @@ impl Run {
             node: other.clone(),
             accept_loss: true,
             version: "simulated".into(),
+            wall_clock: None,
         };
         let is_whole = self.life(of).is_some_and(|life| life.is_healthy());
         let Some(life) = self.life(n) else { return Ok(()) };

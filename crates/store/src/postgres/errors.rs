@@ -29,6 +29,9 @@ pub(super) fn of_postgres(error: &Error) -> StoreError {
             StoreError::Unavailable(format!("the database refuses the login: {text}"))
         }
         &SqlState::INSUFFICIENT_PRIVILEGE => StoreError::Unavailable(format!("the database does not let this role do that: {text}")),
+        &SqlState::INVALID_SQL_STATEMENT_NAME | &SqlState::DUPLICATE_PSTATEMENT | &SqlState::PROTOCOL_VIOLATION => StoreError::Unavailable(
+            format!("{text}: connections are mixed up, as by a pooler that pools transactions; have it pool sessions"),
+        ),
         code if code.code().starts_with("08") || code.code().starts_with("57P") || code.code().starts_with("53") => {
             StoreError::Unavailable(text)
         }
@@ -36,7 +39,7 @@ pub(super) fn of_postgres(error: &Error) -> StoreError {
         // A table has changed under a prepared statement; those of a new connection fit.
         &SqlState::FEATURE_NOT_SUPPORTED if said.routine() == Some("RevalidateCachedQuery") => StoreError::Unavailable(text),
         &SqlState::DATA_CORRUPTED | &SqlState::INDEX_CORRUPTED => StoreError::Corrupt(text),
-        code => StoreError::Io(format!("{text} (SQLSTATE {})", code.code())),
+        code => StoreError::Refused(format!("{text} (SQLSTATE {})", code.code())),
     }
 }
 
@@ -46,7 +49,7 @@ pub(super) fn is_collision(error: &Error) -> bool {
     error.code().is_some_and(|code| collisions.contains(code))
 }
 
-fn with_sources(error: &Error) -> String {
+pub(super) fn with_sources(error: &Error) -> String {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(inner) = source {

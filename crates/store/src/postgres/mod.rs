@@ -7,6 +7,7 @@
 mod bulk;
 mod claiming;
 mod errors;
+mod identity;
 mod nodes;
 mod open;
 mod outage;
@@ -50,7 +51,7 @@ impl LoneSession {
             schema::migrate(&mut opened.client, schema::COPIED_NEWER).await?;
             Ok::<_, StoreError>(opened)
         })?;
-        let stay = std::sync::Arc::new(stay::Stay::new("copy", steady_clock::SteadyClock::process()));
+        let stay = std::sync::Arc::new(stay::Stay::new("copy", steady_clock::SteadyClock::process(), None));
         Ok(Self { session: session::Session::new(opened, handle, stay), _net: net })
     }
 

@@ -10,11 +10,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use data_encoding::HEXLOWER;
 use mail::QueueId;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
+use super::identity::Identity;
 use super::outage::Outage;
 use super::pieces::{Download, Uploads, piece};
 use super::server::Server;
@@ -37,9 +37,6 @@ use crate::simulated_node::SimulatedNode;
 use crate::tables;
 use crate::threads::Threads;
 
-/// The file in the data directory that says which node it is.
-const INSTANCE: &str = "node";
-
 /// The directory in the data directory for copies of large contents.
 const COPIES: &str = "copies";
 
@@ -56,6 +53,9 @@ pub struct PostgresSettings {
     pub accept_loss: bool,
     /// The version of Waypost, for the list of nodes.
     pub version: String,
+    /// The time by which mail is dated here, in Unix milliseconds, which must be that of the database within [`CLOCK_MAX`](super::stay::CLOCK_MAX); `None` in
+    /// tests whose times are made up.
+    pub wall_clock: Option<fn() -> i64>,
 }
 
 impl std::fmt::Debug for PostgresSettings {
@@ -111,6 +111,10 @@ impl Cluster {
 
     pub fn name(&self) -> &str {
         self.stay.name()
+    }
+
+    pub fn has_wrong_clock(&self) -> bool {
+        self.stay.wrong_clock().is_some()
     }
 
     /// The stay, and now by its clock, for [`Self::note_duty`].
@@ -179,12 +183,12 @@ impl Store {
         let directory = DataDir::lock(data, COPIES)?;
         remove_copies(&directory.content)?;
         let room = Arc::new(Room::open(data)?);
-        let instance = instance(data)?;
+        let identity = Arc::new(Identity::open(data)?);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("store-net").enable_all().build()?;
         let clock = simulated.map_or_else(SteadyClock::process, SteadyClock::simulated);
-        let (net, stay) = (Net(Some(runtime)), Arc::new(Stay::new(&settings.node, clock)));
+        let (net, stay) = (Net(Some(runtime)), Arc::new(Stay::new(&settings.node, clock, settings.wall_clock)));
         let Some(handle) = net.0.as_ref().map(|runtime| runtime.handle().clone()) else { return Err(StoreError::Closed) };
-        let own = Registration { instance, version: settings.version, schema: schema::newest() };
+        let own = Registration { identity, version: settings.version, schema: schema::newest() };
         let number = {
             let (server, stay, own) = (server.clone(), stay.clone(), own.clone());
             handle.spawn(async move { join(&server, &stay, &own).await }).await.map_err(|_| StoreError::Closed)??
@@ -248,26 +252,6 @@ async fn join(server: &Server, stay: &Stay, own: &Registration) -> Result<u8, St
     let mut client = server.connect(&format!("waypost {} start", stay.name())).await?.client;
     schema::migrate(&mut client, schema::SERVED_NEWER).await?;
     register(&mut client, own, stay).await
-}
-
-/// Returns what tells this data directory from others; makes it up at the first start.
-fn instance(data: &Path) -> Result<String, StoreError> {
-    let path = data.join(INSTANCE);
-    match fs::read_to_string(&path) {
-        Ok(text) if !text.trim().is_empty() => Ok(text.trim().to_owned()),
-        Ok(_) => make_instance(&path),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => make_instance(&path),
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn make_instance(path: &Path) -> Result<String, StoreError> {
-    let mut octets = [0_u8; 16];
-    let random = rustls::crypto::aws_lc_rs::default_provider().secure_random;
-    random.fill(&mut octets).map_err(|_| StoreError::Io("the system gives no random octets".into()))?;
-    let text = HEXLOWER.encode(&octets);
-    fs::write(path, format!("{text}\n"))?;
-    Ok(text)
 }
 
 /// Removes the copies of contents of an earlier process.

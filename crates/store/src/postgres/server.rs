@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use tokio_postgres::{AsyncMessage, Client, Config, NoTls};
 
-use super::errors::{READ_ONLY, of_postgres};
+use super::errors::{READ_ONLY, of_postgres, with_sources};
 use super::tls::{CertificateCheck, MakeTls};
 use crate::error::StoreError;
 
@@ -34,8 +34,9 @@ const SESSION: &str = "SET lock_timeout = '15s'; SET idle_in_transaction_session
 /// it has a million rows. Other engines may not know these settings.
 const PLANS: &str = "SET jit = off; SET enable_seqscan = off";
 
-/// The settings that make commits durable.
-const DURABLE: &str = "SELECT current_setting('synchronous_commit'), current_setting('fsync'), current_setting('transaction_read_only')";
+/// The settings that make commits durable, and the encoding, which must have every character of mail.
+const DURABLE: &str = "SELECT current_setting('synchronous_commit'), current_setting('fsync'), current_setting('transaction_read_only'), \
+     current_setting('server_encoding')";
 
 /// The server of a store.
 pub(super) struct Server {
@@ -82,8 +83,16 @@ impl Server {
     pub fn parse(url: &str, password: Option<&str>, accept_loss: bool) -> Result<Self, StoreError> {
         let (url, values) = without(url, &["sslmode", "sslrootcert"]);
         let [mode, roots] = values.as_slice() else { return Err(StoreError::Closed) };
-        let mut config: Config = url.parse().map_err(|error| StoreError::Settings(format!("store.url cannot be read: {error}")))?;
-        if let Some(password) = password {
+        let mut config: Config = url.parse().map_err(|error| {
+            StoreError::Settings(format!(
+                "the address of the database (store.url) cannot be read: {}; it is written postgres://USER@HOST/DATABASE, with @ in a password as %40, / as \
+                 %2F, ? as %3F and % as %25",
+                with_sources(&error)
+            ))
+        })?;
+        if let Some(password) = password
+            && config.get_password().is_none()
+        {
             config.password(password);
         }
         let (ssl_mode, verified) = match (mode.as_deref(), roots) {
@@ -121,17 +130,20 @@ impl Server {
     pub async fn connect(&self, name: &str) -> Result<Opened, StoreError> {
         let mut config = self.config.clone();
         config.application_name(name);
-        let late = |_| StoreError::Unavailable(format!("no answer within {} seconds", CONNECT_MAX.as_secs()));
+        let late = |_| StoreError::Unavailable(format!("{}: no answer within {} seconds", self.place(), CONNECT_MAX.as_secs()));
+        let refused = |error| match of_postgres(&error) {
+            StoreError::Unavailable(text) => StoreError::Unavailable(format!("{}: {text}", self.place())),
+            other => other,
+        };
         let is_doubtful = Arc::new(AtomicBool::new(false));
         let (client, notifications) = match self.tls.clone() {
             Some(tls) => {
-                let (client, connection) =
-                    tokio::time::timeout(CONNECT_MAX, config.connect(tls)).await.map_err(late)?.map_err(|error| of_postgres(&error))?;
+                let (client, connection) = tokio::time::timeout(CONNECT_MAX, config.connect(tls)).await.map_err(late)?.map_err(refused)?;
                 (client, drive(connection, is_doubtful.clone()))
             }
             None => {
                 let (client, connection) =
-                    tokio::time::timeout(CONNECT_MAX, config.connect(NoTls)).await.map_err(late)?.map_err(|error| of_postgres(&error))?;
+                    tokio::time::timeout(CONNECT_MAX, config.connect(NoTls)).await.map_err(late)?.map_err(refused)?;
                 (client, drive(connection, is_doubtful.clone()))
             }
         };
@@ -143,11 +155,30 @@ impl Server {
         Ok(Opened { client, notifications, is_doubtful })
     }
 
+    /// The hosts and the database, as an operator knows them.
+    fn place(&self) -> String {
+        let (hosts, ports) = (self.config.get_hosts(), self.config.get_ports());
+        let port = |n: usize| ports.get(n).or(ports.first()).copied().unwrap_or(5432);
+        let named = hosts.iter().enumerate().map(|(n, host)| match host {
+            Host::Tcp(name) => format!("{name}:{}", port(n)),
+            Host::Unix(path) => path.display().to_string(),
+        });
+        let named = named.collect::<Vec<_>>().join(", ");
+        format!("{named}/{}", self.config.get_dbname().or(self.config.get_user()).unwrap_or_default())
+    }
+
     async fn check_durable(&self, client: &Client) -> Result<(), StoreError> {
         let row = client.query_one(DURABLE, &[]).await.map_err(|error| of_postgres(&error))?;
         let setting = |index: usize| row.try_get::<_, String>(index).unwrap_or_default();
         if setting(2) == "on" {
             return Err(StoreError::Unavailable(READ_ONLY.into()));
+        }
+        if setting(3) != "UTF8" {
+            return Err(StoreError::Settings(format!(
+                "the database has the encoding {}, which has not every character of mail: create it anew, CREATE DATABASE ... TEMPLATE template0 \
+                 ENCODING 'UTF8'",
+                setting(3)
+            )));
         }
         for (name, value) in [("synchronous_commit", setting(0)), ("fsync", setting(1))] {
             if value == "off" && !self.accept_loss {
@@ -210,7 +241,15 @@ mod tests {
         );
         assert!(parsed("postgres://a@h/db?sslmode=allow").unwrap_err().contains("sslmode=allow"));
         assert!(parsed("postgres://a@h/db?sslmode=verify-ca&sslrootcert=/nonexistent").unwrap_err().contains("/nonexistent"));
-        assert!(parsed("nonsense").is_err());
+        for wrong in ["nonsense", "postgres://a@h:99999/db", "postgres://a@h/db?sslmod=require"] {
+            let said = parsed(wrong).unwrap_err();
+            assert!(said.contains("postgres://USER@HOST/DATABASE"), "{wrong}: {said}");
+        }
+        let server = |url: &str| Server::parse(url, Some("other"), false).unwrap();
+        assert_eq!(server("postgres://a:own@h1,h2:5433/db").config.get_password(), Some(&b"own"[..]), "as with psql");
+        assert_eq!(server("postgres://a@h1").config.get_password(), Some(&b"other"[..]));
+        assert_eq!(server("postgres://a:own@h1,h2:5433/db").place(), "h1:5432, h2:5433/db");
+        assert_eq!(server("postgres://a@%2Frun%2Fpostgresql").place(), "/run/postgresql/a");
         assert_eq!(parsed("postgres://a@%2Frun%2Fpostgresql/db?sslmode=verify-full"), Ok((SslMode::Disable, false)));
         let (rest, values) = without("postgres://h/db?sslmode=require&connect_timeout=3", &["sslmode"]);
         assert_eq!((rest.as_str(), values), ("postgres://h/db?connect_timeout=3", vec![Some("require".to_owned())]));

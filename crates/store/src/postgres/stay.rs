@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::steady_clock::SteadyClock;
+use crate::error::StoreError;
 use crate::message::Lease;
 
 /// The lease of a node in the database, in seconds.
@@ -23,12 +24,20 @@ const TRANSACTION_BITS: u32 = 32;
 /// Time in which a transaction without an answer may still be committed: by a server that could not be reached, or that waits for a standby.
 const DOUBTED_FOR: Duration = Duration::from_secs(600);
 
+/// How far the clock of this machine may be from that of the database. What waits in the queue has times of the node that wrote them, and another one fails
+/// it by its own clock; a difference of minutes changes little in days.
+pub(crate) const CLOCK_MAX: Duration = Duration::from_secs(300);
+
 /// The stay of this node.
 #[derive(Debug)]
 pub(crate) struct Stay {
     name: String,
     number: AtomicI64,
     clock: SteadyClock,
+    /// The time by which mail is dated here; `None` if it is not compared.
+    wall: Option<fn() -> i64>,
+    /// The time of the database, in Unix milliseconds, and when it was asked for, by `clock`.
+    database: Mutex<Option<(i64, Duration)>>,
     /// When the lease was asked for, in milliseconds by `clock`.
     asked_ms: AtomicU64,
     is_draining: AtomicBool,
@@ -44,11 +53,13 @@ pub(crate) struct Stay {
 
 impl Stay {
     /// A stay that has not begun.
-    pub fn new(name: &str, clock: SteadyClock) -> Self {
+    pub fn new(name: &str, clock: SteadyClock, wall: Option<fn() -> i64>) -> Self {
         Self {
             name: name.to_owned(),
             number: AtomicI64::new(0),
             clock,
+            wall,
+            database: Mutex::default(),
             asked_ms: AtomicU64::new(0),
             is_draining: AtomicBool::new(false),
             has_left: AtomicBool::new(false),
@@ -102,6 +113,32 @@ impl Stay {
         self.asked_ms.fetch_max(u64::try_from(asked.as_millis()).unwrap_or(0), Ordering::SeqCst);
     }
 
+    /// The database's time, in Unix milliseconds, as it answered a question that was asked then.
+    pub fn note_database_time(&self, now_ms: i64, asked: Duration) {
+        *self.database.lock().unwrap_or_else(PoisonError::into_inner) = Some((now_ms, asked));
+    }
+
+    /// Now, as mail is dated here, in Unix milliseconds; `None` if it is not compared.
+    pub fn wall_ms(&self) -> Option<i64> {
+        self.wall.map(|wall| wall())
+    }
+
+    /// Says that the clock of this machine, or of the database, is wrong: mail would expire too early or too late.
+    pub fn wrong_clock(&self) -> Option<StoreError> {
+        let (database_ms, asked) = (*self.database.lock().unwrap_or_else(PoisonError::into_inner))?;
+        let since = i64::try_from(self.asks().saturating_sub(asked).as_millis()).unwrap_or(i64::MAX);
+        let ahead_ms = self.wall_ms()?.saturating_sub(database_ms.saturating_add(since));
+        let off = Duration::from_millis(ahead_ms.unsigned_abs());
+        let side = if ahead_ms > 0 { "ahead of" } else { "behind" };
+        (off > CLOCK_MAX).then(|| {
+            StoreError::Settings(format!(
+                "the clock of this machine is {} {side} that of the database: mail in the queue would expire too early or too late, so this node takes and \
+                 delivers none. Set both by NTP (`timedatectl` shows it)",
+                roughly(off)
+            ))
+        })
+    }
+
     /// A new stay begins: what was claimed before is not ours any more.
     pub fn begin(&self, number: i64, asked: Duration) {
         self.number.store(number, Ordering::SeqCst);
@@ -112,7 +149,7 @@ impl Stay {
     pub fn may_deliver(&self, lease: Lease) -> bool {
         let asked = Duration::from_millis(self.asked_ms.load(Ordering::SeqCst));
         let is_ours = |owner: i64| owner >> TRANSACTION_BITS == self.number() && self.asks().saturating_sub(asked) < BELIEVED_FOR;
-        lease.0.is_none_or(|owner| is_ours(owner) && !self.has_left())
+        lease.0.is_none_or(|owner| is_ours(owner) && !self.has_left() && self.wrong_clock().is_none())
     }
 
     /// Whether this node may claim. One that drains takes no mail; one that cannot be sure of its lease would keep from others what it may not deliver.
@@ -156,6 +193,16 @@ impl Stay {
     }
 }
 
+/// A long time in words.
+fn roughly(time: Duration) -> String {
+    let minutes = (time.as_secs() + 30) / 60;
+    match minutes {
+        0..120 => format!("{minutes} minutes"),
+        120..2880 => format!("{} hours", (minutes + 30) / 60),
+        _ => format!("{} days", (minutes + 720) / 1440),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -164,7 +211,7 @@ mod tests {
     #[test]
     fn a_lease_ends_with_its_stay_and_without_renewal() {
         let node = SimulatedNode::default();
-        let stay = Stay::new("a", SteadyClock::simulated(&node));
+        let stay = Stay::new("a", SteadyClock::simulated(&node), None);
         stay.begin(7, stay.asks());
         let lease = Lease(Some(stay.next_owner()));
         assert!(stay.may_deliver(lease) && stay.may_deliver(Lease::default()));
@@ -185,5 +232,27 @@ mod tests {
         assert!(!stay.may_deliver(lease));
         node.advance(DOUBTED_FOR);
         assert!(stay.doubted().is_empty());
+    }
+    #[test]
+    fn a_clock_that_is_minutes_off_is_wrong_and_one_that_is_set_right_is_not() {
+        const BASE_MS: i64 = 1_800_000_000_000;
+        let node = SimulatedNode::default();
+        let stay = Stay::new("a", SteadyClock::simulated(&node), Some(|| BASE_MS));
+        assert!(stay.wrong_clock().is_none(), "nothing is known of the database");
+        for (ahead_s, said) in [(0, None), (299, None), (-299, None), (301, Some("5 minutes ahead of")), (-518_400, Some("6 days behind"))]
+        {
+            stay.note_database_time(BASE_MS - ahead_s * 1000, stay.asks());
+            let text = stay.wrong_clock().map(|error| error.to_string());
+            assert_eq!(text.is_some(), said.is_some(), "{ahead_s}: {text:?}");
+            assert!(said.is_none_or(|said| text.is_some_and(|text| text.contains(said))), "{ahead_s}");
+        }
+        stay.note_database_time(BASE_MS, stay.asks());
+        stay.begin(7, stay.asks());
+        let lease = Lease(Some(stay.next_owner()));
+        assert!(stay.may_deliver(lease) && stay.may_claim());
+        // The wall clock stands still while the other one goes on: it was set back.
+        node.advance(Duration::from_secs(301));
+        stay.renew(stay.asks());
+        assert!(!stay.may_deliver(lease) && !stay.may_claim());
     }
 }

@@ -10,6 +10,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_postgres::Client;
 
 use super::errors::of_postgres;
+use super::identity::Identity;
 use super::nodes::{CHANNEL, is_abandoned, telling};
 use super::outage::Outage;
 use super::server::{Opened, Server};
@@ -34,7 +35,7 @@ const AGAIN_AFTER: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub(super) struct Registration {
     /// Which data directory has the name.
-    pub instance: String,
+    pub identity: Arc<Identity>,
     pub version: String,
     pub schema: i64,
 }
@@ -50,15 +51,17 @@ async fn answered<T>(answer: impl Future<Output = Result<T, tokio_postgres::Erro
 /// Registers this node, and begins a stay. Returns the node's number.
 ///
 /// # Errors
-/// [`StoreError::Settings`] if another data directory has the name and its lease has not ended.
+/// [`StoreError::Settings`] if another data directory, or another process with a copy of this one, has the name and its lease has not ended; or if the
+/// clock of this machine is wrong.
 pub(super) async fn register(client: &mut Client, own: &Registration, stay: &Stay) -> Result<u8, StoreError> {
     let asked = stay.asks();
     let transaction = answered(client.transaction()).await?;
     // Two nodes that register at the same time would take the same number.
     answered(transaction.batch_execute("LOCK TABLE node IN EXCLUSIVE MODE")).await?;
-    let nodes =
-        answered(transaction.query("SELECT name, number, instance, lease_until > clock_timestamp(), state FROM node ORDER BY number", &[]))
-            .await?;
+    let nodes = answered(
+        transaction.query("SELECT name, number, instance, lease_until > clock_timestamp(), state, stay FROM node ORDER BY number", &[]),
+    )
+    .await?;
     let (mut free, mut known) = (0_i64, None);
     for node in &nodes {
         let read = || -> Result<_, tokio_postgres::Error> {
@@ -66,11 +69,9 @@ pub(super) async fn register(client: &mut Client, own: &Registration, stay: &Sta
         };
         let (name, number, instance, is_alive) = read().map_err(|error| of_postgres(&error))?;
         if name == stay.name() {
-            if instance != own.instance && is_alive {
-                return Err(StoreError::Settings(format!(
-                    "another server is the node {name:?} of this database; give each node a name of its own (store.node), or wait {LEASE_S} seconds if \
-                     the other one has ended"
-                )));
+            if is_alive {
+                let stay = node.try_get(5).map_err(|error| of_postgres(&error))?;
+                refuse_other(&name, &own.identity, (&instance, stay))?;
             }
             let state: String = node.try_get(4).map_err(|error| of_postgres(&error))?;
             known = Some((number, state));
@@ -86,15 +87,39 @@ pub(super) async fn register(client: &mut Client, own: &Registration, stay: &Sta
     let sql = "INSERT INTO node (name, number, instance, stay, started, seen, lease_until, version, schema) \
                VALUES ($1, $2, $3, nextval('node_stay'), clock_timestamp(), clock_timestamp(), clock_timestamp() + CAST($4 AS bigint) * interval '1 second', $5, $6) \
                ON CONFLICT (name) DO UPDATE SET instance = excluded.instance, stay = excluded.stay, started = excluded.started, seen = excluded.seen, \
-               lease_until = excluded.lease_until, version = excluded.version, schema = excluded.schema RETURNING stay";
+               lease_until = excluded.lease_until, version = excluded.version, schema = excluded.schema \
+               RETURNING stay, CAST(floor(extract(epoch FROM clock_timestamp()) * 1000) AS bigint)";
     let values: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
-        [&stay.name(), &number, &own.instance, &LEASE_S, &own.version, &own.schema];
+        [&stay.name(), &number, &own.identity.instance(), &LEASE_S, &own.version, &own.schema];
     let row = answered(transaction.query_one(sql, &values)).await?;
-    let begun: i64 = row.try_get(0).map_err(|error| of_postgres(&error))?;
+    let (begun, database_ms): (i64, i64) =
+        row.try_get(0).and_then(|begun| Ok((begun, row.try_get(1)?))).map_err(|error| of_postgres(&error))?;
+    stay.note_database_time(database_ms, asked);
+    if let Some(wrong) = stay.wrong_clock() {
+        return Err(wrong);
+    }
+    own.identity.note(begun)?;
     answered(transaction.commit()).await?;
     stay.drain(NodeState::of_word(&state) == NodeState::Draining);
     stay.begin(begun, asked);
     Ok(small)
+}
+
+/// Refuses to take over a lease that has not ended, unless this directory had it: before a crash.
+fn refuse_other(name: &str, own: &Identity, (instance, stay): (&str, i64)) -> Result<(), StoreError> {
+    if instance != own.instance() {
+        return Err(StoreError::Settings(format!(
+            "another server is the node {name:?} of this database; give each node a name of its own (store.node), or wait {LEASE_S} seconds if \
+             the other one has ended"
+        )));
+    }
+    if !own.had(stay) {
+        return Err(StoreError::Settings(format!(
+            "another process is the node {name:?} of this database, with a copy of this data directory: end one of the two. To make a node of its own of the \
+             copy, set another store.node there. After a crash of this machine, wait {LEASE_S} seconds"
+        )));
+    }
+    Ok(())
 }
 
 /// When heartbeats are sent.
@@ -122,7 +147,7 @@ pub(super) async fn run(server: Arc<Server>, stay: Arc<Stay>, own: Registration,
         };
         if let Err(error) = ended {
             if outage.is_news(stay.asks(), &error) {
-                tracing::warn!(%error, "the connection that keeps this node's lease is lost; opening another one each second");
+                tracing::warn!(%error, "this node's lease is not renewed: others deliver what it holds; trying again each second");
             }
             tokio::time::sleep(AGAIN_AFTER).await;
         }
@@ -194,16 +219,25 @@ impl Watch<'_> {
         if self.stay.has_left() {
             return Ok(());
         }
+        if self.stay.wrong_clock().is_some() {
+            // One of the two was set, or this machine has slept: ask again. A node whose clock is wrong keeps no lease, and others deliver what it holds.
+            self.ask_time().await?;
+            if let Some(wrong) = self.stay.wrong_clock() {
+                return Err(wrong);
+            }
+        }
         let asked = self.stay.asks();
         let sql = "UPDATE node SET seen = clock_timestamp(), lease_until = clock_timestamp() + CAST($2 AS bigint) * interval '1 second' \
                    WHERE stay = $1 AND lease_until > clock_timestamp() \
-                   RETURNING state, (SELECT count(*) FROM node n WHERE n.lease_until > clock_timestamp() AND n.state = 'serving')";
+                   RETURNING state, (SELECT count(*) FROM node n WHERE n.lease_until > clock_timestamp() AND n.state = 'serving'), \
+                   CAST(floor(extract(epoch FROM clock_timestamp()) * 1000) AS bigint)";
         let renewed = answered(self.opened.client.query_opt(sql, &[&self.stay.number(), &LEASE_S])).await?;
         match renewed {
             Some(row) => {
                 let state: String = row.try_get(0).map_err(|error| of_postgres(&error))?;
                 self.stay.note_serving(row.try_get(1).map_err(|error| of_postgres(&error))?);
                 self.stay.drain(NodeState::of_word(&state) == NodeState::Draining);
+                self.stay.note_database_time(row.try_get(2).map_err(|error| of_postgres(&error))?, asked);
                 self.stay.renew(asked);
             }
             None if self.stay.has_left() => return Ok(()),
@@ -231,6 +265,14 @@ impl Watch<'_> {
             tracing::warn!(recipients = freed, "claims of a node that is gone, or of a commit without an answer, are due again");
             answered(self.opened.client.batch_execute(&telling("work"))).await?;
         }
+        Ok(())
+    }
+
+    /// Asks the time of the database.
+    async fn ask_time(&self) -> Result<(), StoreError> {
+        let (asked, sql) = (self.stay.asks(), "SELECT CAST(floor(extract(epoch FROM clock_timestamp()) * 1000) AS bigint)");
+        let row = answered(self.opened.client.query_one(sql, &[])).await?;
+        self.stay.note_database_time(row.try_get(0).map_err(|error| of_postgres(&error))?, asked);
         Ok(())
     }
 

@@ -20,7 +20,7 @@ use crate::cluster::ClusterChange;
 use crate::error::StoreError;
 use crate::journal::is_plain;
 use crate::line::{self, BATCH_MAX};
-use crate::message::{Lease, NewMessage};
+use crate::message::{Disposition, Lease, NewMessage};
 use crate::operation::{Guarded, Operation, WriteJob, WriteOutcome, concerns_one, transact};
 
 /// Time for which operations are refused at once after a connection could not be opened.
@@ -153,6 +153,9 @@ impl PgWriter {
             Ok(session) => session,
             Err(error) => return line::refuse(jobs, &error),
         };
+        if let Some(wrong) = session.stay.wrong_clock() {
+            line::refuse(jobs.extract_if(.., |job| has_times(&job.operation)).collect(), &wrong);
+        }
         let bulk: Vec<WriteJob> = jobs.extract_if(.., |job| is_bulk(&job.operation)).collect();
         if !bulk.is_empty() {
             jobs.extend(commit_bulk(session, &batches, bulk));
@@ -160,6 +163,27 @@ impl PgWriter {
         if !jobs.is_empty() {
             commit_each(session, &batches, jobs);
         }
+    }
+}
+
+/// Whether an operation decides on mail by the clock of this machine, or dates it. What was delivered is noted in any case.
+fn has_times(operation: &Operation) -> bool {
+    match operation {
+        Operation::Settle { settlement, .. } => {
+            !settlement.follow.is_empty()
+                || !settlement.failed.is_empty()
+                || settlement.recipients.iter().any(|(_, disposition)| !matches!(disposition, Disposition::Done))
+        }
+        Operation::Enqueue { .. }
+        | Operation::Claim { .. }
+        | Operation::ReleaseClaims { .. }
+        | Operation::StepClock(_)
+        | Operation::Retry { .. }
+        | Operation::Release { .. }
+        | Operation::Replace { .. }
+        | Operation::Notice { .. }
+        | Operation::ExpireHeld { .. } => true,
+        _ => false,
     }
 }
 

@@ -24,7 +24,14 @@ impl Nodes {
     }
 
     pub fn settings(&self, node: &str) -> PostgresSettings {
-        PostgresSettings { url: self.server.url(), password: None, node: node.into(), accept_loss: true, version: "test".into() }
+        PostgresSettings {
+            url: self.server.url(),
+            password: None,
+            node: node.into(),
+            accept_loss: true,
+            version: "test".into(),
+            wall_clock: None,
+        }
     }
 
     /// Starts a node with a data directory of its own.

@@ -31,6 +31,7 @@ struct ReadinessState {
     /// What it depends on; `None` before the start has ended, and from the beginning of the stop on.
     parts: ArcSwapOption<ReadyParts>,
     commits_fail: AtomicBool,
+    clock_is_wrong: AtomicBool,
 }
 
 /// What readiness depends on.
@@ -48,6 +49,8 @@ pub enum NotReady {
     Drained,
     /// The disk has no room for new mail.
     NoRoom,
+    /// The clock of this machine is not that of the database which several servers share.
+    WrongClock,
     /// The store failed to commit, and has not succeeded since.
     CommitsFail,
 }
@@ -59,6 +62,7 @@ impl NotReady {
             Self::NotUp => "starting or stopping",
             Self::Drained => "drained",
             Self::NoRoom => "no room on the disk",
+            Self::WrongClock => "the clock of this machine is not that of the database",
             Self::CommitsFail => "the store fails to commit",
         }
     }
@@ -75,6 +79,7 @@ impl Readiness {
         match () {
             () if parts.node.is_drained() => Err(NotReady::Drained),
             () if parts.store.has_room().is_err() => Err(NotReady::NoRoom),
+            () if self.0.clock_is_wrong.load(Ordering::Relaxed) => Err(NotReady::WrongClock),
             () if self.0.commits_fail.load(Ordering::Relaxed) => Err(NotReady::CommitsFail),
             () => Ok(()),
         }
@@ -114,6 +119,7 @@ async fn watch(readiness: Readiness, store: Store) {
     loop {
         let fail = commits.fail(&store.batches(), store.heartbeat_age(), Instant::now());
         readiness.0.commits_fail.store(fail, Ordering::Relaxed);
+        readiness.0.clock_is_wrong.store(store.has_wrong_clock(), Ordering::Relaxed);
         let now = readiness.check();
         if now != last {
             match now {

@@ -1,0 +1,129 @@
+//! Which node a data directory is, so that a copy of it is told from the directory itself.
+//!
+//! A file in the directory has a random name of the instance, the stays that it had last, and where it was then. Invariant: a process takes over a lease that
+//! has not ended only if this directory, on this boot of this machine, had it: after a crash, and not beside another process with a copy.
+
+use std::fs;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use data_encoding::HEXLOWER;
+
+use crate::error::StoreError;
+
+/// The file in the data directory.
+const FILE: &str = "node";
+
+/// Stays that are kept: more than one, since the outcome of a registration may be unknown.
+const STAYS_MAX: usize = 3;
+
+/// The identity of a data directory.
+#[derive(Debug)]
+pub(super) struct Identity {
+    path: PathBuf,
+    instance: String,
+    place: String,
+    /// The last one last.
+    stays: Mutex<Vec<i64>>,
+}
+
+impl Identity {
+    /// Reads it; makes it up at the first start.
+    ///
+    /// # Errors
+    /// The file cannot be read or written.
+    pub fn open(data: &Path) -> Result<Self, StoreError> {
+        let (path, place) = (data.join(FILE), place(data)?);
+        let text = match fs::read_to_string(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+            text => text?,
+        };
+        let mut lines = text.lines().map(str::trim);
+        let instance = match lines.next() {
+            Some(known) if !known.is_empty() => known.to_owned(),
+            _ => made_up()?,
+        };
+        let stays = match (lines.next(), lines.next()) {
+            (Some(known), Some(stays)) if known == place => stays.split(' ').filter_map(|stay| stay.parse().ok()).collect(),
+            // Of another directory, or of none yet.
+            _ => Vec::new(),
+        };
+        let identity = Self { path, instance, place, stays: Mutex::new(stays) };
+        identity.write()?;
+        Ok(identity)
+    }
+
+    /// The name of the instance, which a copy has too.
+    pub fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    /// Whether this directory had a stay lately.
+    pub fn had(&self, stay: i64) -> bool {
+        self.stays.lock().unwrap_or_else(PoisonError::into_inner).contains(&stay)
+    }
+
+    /// Notes a stay, before it is committed.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn note(&self, stay: i64) -> Result<(), StoreError> {
+        {
+            let mut stays = self.stays.lock().unwrap_or_else(PoisonError::into_inner);
+            stays.push(stay);
+            let old = stays.len().saturating_sub(STAYS_MAX);
+            stays.drain(..old);
+        }
+        self.write()
+    }
+
+    fn write(&self) -> Result<(), StoreError> {
+        let stays: Vec<String> = self.stays.lock().unwrap_or_else(PoisonError::into_inner).iter().map(ToString::to_string).collect();
+        let new = self.path.with_extension("new");
+        let mut file = fs::File::create(&new)?;
+        file.write_all(format!("{}\n{}\n{}\n", self.instance, self.place, stays.join(" ")).as_bytes())?;
+        file.sync_all()?;
+        Ok(fs::rename(&new, &self.path)?)
+    }
+}
+
+/// What a copy of the directory does not have: the boot of the machine, the file system and the directory's number in it.
+fn place(data: &Path) -> Result<String, StoreError> {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let data = fs::metadata(data)?;
+    Ok(format!("{} {} {}", boot.trim(), data.dev(), data.ino()))
+}
+
+fn made_up() -> Result<String, StoreError> {
+    let mut octets = [0_u8; 16];
+    let random = rustls::crypto::aws_lc_rs::default_provider().secure_random;
+    random.fill(&mut octets).map_err(|_| StoreError::Io("the system gives no random octets".into()))?;
+    Ok(HEXLOWER.encode(&octets))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_is_the_same_instance_and_had_no_stay() {
+        let place = tempfile::tempdir().unwrap();
+        let (own, copy) = (place.path().join("own"), place.path().join("copy"));
+        for directory in [&own, &copy] {
+            fs::create_dir(directory).unwrap();
+        }
+        let first = Identity::open(&own).unwrap();
+        (1..=4).for_each(|stay| first.note(stay).unwrap());
+        assert!(!first.had(1) && (2..=4).all(|stay| first.had(stay)));
+        fs::copy(own.join(FILE), copy.join(FILE)).unwrap();
+        let again = Identity::open(&own).unwrap();
+        assert!(again.instance() == first.instance() && again.had(4) && !again.had(5));
+        let copied = Identity::open(&copy).unwrap();
+        assert!(copied.instance() == first.instance() && !copied.had(4));
+        fs::write(own.join(FILE), format!("{}\n", first.instance())).unwrap();
+        assert!(!Identity::open(&own).unwrap().had(4), "what an earlier version has written");
+    }
+}
