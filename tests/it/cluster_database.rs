@@ -130,6 +130,32 @@ fn a_password_that_is_wrong_or_changed() {
 }
 
 #[test]
+fn a_new_password_in_its_file_counts_without_a_restart() {
+    let lab = Lab::new();
+    let hba = lab.path().join("hba.conf");
+    fs::write(&hba, WITH_PASSWORD).unwrap();
+    open_to_all(&hba);
+    let database = PgServer::start(&format!("fsync = off\nhba_file = '{}'\n", hba.display()));
+    database.sql("CREATE ROLE mail LOGIN PASSWORD 'first'; GRANT ALL ON SCHEMA public TO mail");
+    let file = lab.path().join("store.password");
+    fs::write(&file, "first\n").unwrap();
+    let dns = Dns::start(&lab, &zone(&lab));
+    let inbox = Sink::start(lab.address(2), MX_PORT);
+    let mut node = Waypost::node(&lab, ("a", 11), &database.url_of("mail", "waypost"), "");
+    node.configure(|config| config.set("forward.mode", "queue").set("store.password_file", file.display().to_string()));
+    node.start_hosting("foo@inbox.test");
+    let scene = Scene { node, inbox, database, _dns: dns, lab };
+    scene.database.sql("ALTER ROLE mail PASSWORD 'second'");
+    scene.break_connections();
+    scene.assert_refused("the database refuses the login");
+    // As `install` does.
+    let new = file.with_extension("new");
+    fs::write(&new, "second\n").unwrap();
+    fs::rename(&new, &file).unwrap();
+    scene.assert_back();
+}
+
+#[test]
 fn a_database_whose_tables_are_full() {
     let lab = Lab::new();
     let small = lab.path().join("small");

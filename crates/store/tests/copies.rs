@@ -86,7 +86,14 @@ async fn contents(store: &Store) -> String {
 }
 
 fn settings(server: &PgServer) -> PostgresSettings {
-    PostgresSettings { url: server.url(), password: None, node: "a".into(), accept_loss: true, version: "test".into(), wall_clock: None }
+    PostgresSettings {
+        url: server.url(),
+        password_file: None,
+        node: "a".into(),
+        accept_loss: true,
+        version: "test".into(),
+        wall_clock: None,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

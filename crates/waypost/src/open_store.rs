@@ -13,7 +13,7 @@ use crate::config::Config;
 /// The store's error, with what the operator can do about it by [`explained`].
 pub async fn open_store(config: &Config) -> Result<Store, StoreError> {
     let (data, options) = (&config.file.data_dir, &config.file.store);
-    let Some((url, password)) = address(config)? else { return Store::open(data) };
+    let Some((url, _)) = address(config)? else { return Store::open(data) };
     if data.join("waypost.db").exists() {
         tracing::warn!(
             data = %data.display(),
@@ -23,7 +23,11 @@ pub async fn open_store(config: &Config) -> Result<Store, StoreError> {
     let node = options.node.clone().unwrap_or_else(|| config.settings.hostname.to_string());
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let wall_clock: Option<fn() -> i64> = Some(|| net::Clock::system().now_ms());
-    Store::open_postgres(data, PostgresSettings { url, password, node, accept_loss: options.accept_loss, version, wall_clock }).await
+    Store::open_postgres(
+        data,
+        PostgresSettings { url, password_file: options.password_file.clone(), node, accept_loss: options.accept_loss, version, wall_clock },
+    )
+    .await
 }
 
 /// Returns the address and the password of a PostgreSQL, if one is configured.
@@ -33,10 +37,8 @@ pub async fn open_store(config: &Config) -> Result<Store, StoreError> {
 pub fn address(config: &Config) -> Result<Option<(String, Option<String>)>, StoreError> {
     let options = &config.file.store;
     let Some(url) = options.url.as_ref().map(|url| url.0.with_password().to_owned()) else { return Ok(None) };
-    let Some(path) = &options.password_file else { return Ok(Some((url, None))) };
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| StoreError::Settings(format!("store.password_file {} cannot be read: {error}", path.display())))?;
-    Ok(Some((url, Some(text.trim_end_matches(['\r', '\n']).to_owned()))))
+    let password = options.password_file.as_ref().map(|path| store::read_password(path)).transpose()?;
+    Ok(Some((url, password)))
 }
 
 /// An error of [`open_store`] for the operator.

@@ -135,7 +135,7 @@ impl Run {
         let url = cable.url(self.database.name());
         let settings = PostgresSettings {
             url,
-            password: None,
+            password_file: None,
             node: node.name.clone(),
             accept_loss: true,
             version: "simulated".into(),

@@ -201,7 +201,7 @@ impl Run {
         let what = self.dice.between(1, 10);
         let settings = PostgresSettings {
             url: self.life(of).map(|life| life.cable.url(self.database.name())).unwrap_or_default(),
-            password: None,
+            password_file: None,
             node: other.clone(),
             accept_loss: true,
             version: "simulated".into(),

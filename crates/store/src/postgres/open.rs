@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -45,8 +45,8 @@ const COPIES: &str = "copies";
 pub struct PostgresSettings {
     /// The address, as libpq writes it: `postgres://user:password@host1,host2/database?sslmode=verify-full`.
     pub url: String,
-    /// The password, if the address has none.
-    pub password: Option<String>,
+    /// The file with the password, if the address has none. Each connection reads it, so that a new password counts without a restart.
+    pub password_file: Option<PathBuf>,
     /// The name of this node, which no other one has.
     pub node: String,
     /// Whether a database may be used that acknowledges commits before they are on disk.
@@ -179,7 +179,7 @@ impl Store {
             None => Heartbeats::Timed,
             Some(node) => Heartbeats::Stepped(node.heartbeats().ok_or(StoreError::Closed)?),
         };
-        let server = Arc::new(Server::parse(&settings.url, settings.password.as_deref(), settings.accept_loss)?);
+        let server = Arc::new(Server::parse(&settings.url, None, settings.accept_loss)?.with_password_file(settings.password_file));
         let directory = DataDir::lock(data, COPIES)?;
         remove_copies(&directory.content)?;
         let room = Arc::new(Room::open(data)?);

@@ -3,7 +3,7 @@
 //! Invariant: a connection that is handed out may write, and its commits are durable, unless the operator accepts loss.
 
 use std::future::poll_fn;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -41,6 +41,8 @@ const DURABLE: &str = "SELECT current_setting('synchronous_commit'), current_set
 /// The server of a store.
 pub(super) struct Server {
     config: Config,
+    /// Has the password, which may change while this process runs.
+    password_file: Option<PathBuf>,
     tls: Option<MakeTls>,
     accept_loss: bool,
 }
@@ -73,6 +75,17 @@ fn without(url: &str, names: &[&str]) -> (String, Vec<Option<String>>) {
 pub fn root_certificates(url: &str) -> Option<PathBuf> {
     let (_, values) = without(url, &["sslrootcert"]);
     values.into_iter().flatten().next().filter(|path| path != "system").map(PathBuf::from)
+}
+
+/// Reads the password of a file: its text without the end of the line.
+///
+/// # Errors
+/// [`StoreError::Settings`] if it cannot be read, or is empty.
+pub fn read_password(path: &Path) -> Result<String, StoreError> {
+    let of = |why: String| StoreError::Settings(format!("store.password_file {} {why}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| of(format!("cannot be read: {error}")))?;
+    let password = text.trim_end_matches(['\r', '\n']);
+    if password.is_empty() { Err(of("is empty: write the password of the role into it".into())) } else { Ok(password.to_owned()) }
 }
 
 impl Server {
@@ -120,7 +133,12 @@ impl Server {
             config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
         let tls = if ssl_mode == SslMode::Disable { None } else { Some(MakeTls::new(verified, roots.as_deref())?) };
-        Ok(Self { config, tls, accept_loss })
+        Ok(Self { config, password_file: None, tls, accept_loss })
+    }
+
+    /// The same with a password that each connection reads from a file, unless the address has one.
+    pub fn with_password_file(self, path: Option<PathBuf>) -> Self {
+        Self { password_file: path.filter(|_| self.config.get_password().is_none()), ..self }
     }
 
     /// Opens a connection. `name` is shown in the server's list of connections.
@@ -130,6 +148,9 @@ impl Server {
     pub async fn connect(&self, name: &str) -> Result<Opened, StoreError> {
         let mut config = self.config.clone();
         config.application_name(name);
+        if let Some(path) = &self.password_file {
+            config.password(read_password(path)?);
+        }
         let late = |_| StoreError::Unavailable(format!("{}: no answer within {} seconds", self.place(), CONNECT_MAX.as_secs()));
         let refused = |error| match of_postgres(&error) {
             StoreError::Unavailable(text) => StoreError::Unavailable(format!("{}: {text}", self.place())),

@@ -103,7 +103,7 @@ impl World {
     /// What the node `node` needs to open the database.
     pub fn settings(&self, node: &str) -> PostgresSettings {
         let url = self.server.as_ref().unwrap().url();
-        PostgresSettings { url, password: None, node: node.to_owned(), accept_loss: true, version: "test".into(), wall_clock: None }
+        PostgresSettings { url, password_file: None, node: node.to_owned(), accept_loss: true, version: "test".into(), wall_clock: None }
     }
 
     pub async fn try_open(&self) -> Result<Store, StoreError> {

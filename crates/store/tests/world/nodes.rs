@@ -26,7 +26,7 @@ impl Nodes {
     pub fn settings(&self, node: &str) -> PostgresSettings {
         PostgresSettings {
             url: self.server.url(),
-            password: None,
+            password_file: None,
             node: node.into(),
             accept_loss: true,
             version: "test".into(),
