@@ -8,7 +8,11 @@ run(async (options) => {
   const v = await visitor(options);
   const { page } = v;
   const settled = () => page.waitForLoadState('load');
-  const later = (minutes) => fs.writeFileSync(options.stamp, `+${minutes}m`);
+  // The file is replaced: read while it is written, it would be no time at all.
+  const later = (minutes) => {
+    fs.writeFileSync(`${options.stamp}.new`, `+${minutes}m`);
+    fs.renameSync(`${options.stamp}.new`, options.stamp);
+  };
   const at = (path) => page.waitForURL((url) => url.pathname === path);
   try {
     const devtools = await v.context.newCDPSession(page);

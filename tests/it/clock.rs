@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use it::{MX_PORT, OutboundScene, Sink, under_clock, wait_for};
+use it::{MX_PORT, OutboundScene, Sink, set_clock, under_clock, wait_for};
 use mail::Reply;
 
 struct Scene {
@@ -32,7 +32,7 @@ fn waiting(waits: &str) -> Scene {
 
 impl Scene {
     fn set(&self, clock: &str) {
-        std::fs::write(&self.stamp, clock).unwrap();
+        set_clock(&self.stamp, clock);
         self.far.waypost.wait_for_log("the clock was set");
     }
 

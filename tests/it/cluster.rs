@@ -83,7 +83,7 @@ fn a_node_forwards_small_and_large_mail_over_its_database() {
     cluster.nodes[0].wait_for_empty_queue();
     let left = "SELECT (SELECT count(*) FROM message) + (SELECT count(*) FROM content) + (SELECT count(*) FROM content_piece)";
     assert_eq!(cluster.number(left), 0);
-    assert_eq!(std::fs::read_dir(cluster.nodes[0].data.join("copies")).unwrap().count(), 0, "no copy is left");
+    cluster.nodes[0].wait_for_no_file("copies");
     cluster.nodes[0].assert_no_bugs();
 }
 
@@ -147,13 +147,25 @@ fn without_its_database_a_node_says_4xx_and_recovers_by_itself() {
 #[test]
 fn a_change_of_the_directory_counts_on_every_node_within_a_second() {
     let cluster = Cluster::start(&["a", "b"]);
-    let mut talk = cluster.greeted(1);
-    talk.expect("MAIL FROM:<her@foreign.test>", "250");
-    talk.expect("RCPT TO:<new@example.test>", "550");
-    cluster.nodes[0].ok(&["alias", "add", "new@example.test", "foo@inbox.test"]);
-    let begin = Instant::now();
-    wait_for("the other node to know the alias", || talk.say("RCPT TO:<new@example.test>").starts_with("250").then_some(()));
-    assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+    let is_known = |alias: &str| {
+        let mut talk = cluster.greeted(1);
+        talk.expect("MAIL FROM:<her@foreign.test>", "250");
+        let reply = talk.say(&format!("RCPT TO:<{alias}>"));
+        assert!(reply.starts_with("250") || reply.starts_with("550"), "{reply}");
+        reply.starts_with("250")
+    };
+    // Without a notification, node b looks every two seconds. The first change may come just before a look; each later one comes after the look
+    // that found the one before. On a busy machine some may take longer.
+    let took = (0..4).map(|n| {
+        let alias = format!("new{n}@example.test");
+        assert!(!is_known(&alias));
+        cluster.nodes[0].ok(&["alias", "add", &alias, "foo@inbox.test"]);
+        let begin = Instant::now();
+        wait_for("the other node to know the alias", || is_known(&alias).then_some(()));
+        begin.elapsed()
+    });
+    let quickest = took.skip(1).min().unwrap();
+    assert!(quickest < Duration::from_secs(1), "{quickest:?}");
 }
 
 #[test]

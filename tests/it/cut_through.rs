@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread::sleep;
-use std::time::Duration;
 
-use it::{Delivered, Dns, Lab, MX_PORT, Script, Sink, Talk, Waypost, obedient, wait_for, zone};
+use it::{Delivered, Dns, Gate, Lab, MX_PORT, Script, Sink, Talk, Waypost, obedient, wait_for, zone};
 use mail::Reply;
 
 /// me@example.test leads to foo@inbox.test; her@foreign.test passes SPF, nobody@stranger.test has no records.
@@ -40,24 +38,21 @@ impl Scene {
         })
     }
 
-    /// A target that delays its reply to the content by `slow` milliseconds.
-    fn slow(&self, wait_ms: u64, slow: &Arc<AtomicBool>) -> (Sink, Arc<AtomicUsize>) {
-        let (slow, begun) = (slow.clone(), Arc::new(AtomicUsize::new(0)));
-        let count = begun.clone();
+    /// A target that answers content while the gate is open, and the number of messages that it has received.
+    fn gated(&self) -> (Sink, Arc<AtomicUsize>, Gate) {
+        let (gate, begun) = (Gate::closed(), Arc::new(AtomicUsize::new(0)));
+        let (waits, count) = (gate.clone(), begun.clone());
         let judge = move |_: &Delivered| {
             count.fetch_add(1, Ordering::SeqCst);
-            if slow.load(Ordering::SeqCst) {
-                sleep(Duration::from_millis(wait_ms));
-            }
+            waits.pass();
             None
         };
-        (Sink::judging(self.lab.address(2), MX_PORT, |_| None, judge), begun)
+        (Sink::judging(self.lab.address(2), MX_PORT, |_| None, judge), begun, gate)
     }
 
     fn nothing_left(&self) {
         self.waypost.wait_for_empty_queue();
-        let files = || std::fs::read_dir(self.waypost.data.join("content")).map_or(0, Iterator::count);
-        wait_for("content to be gone", || (files() == 0).then_some(()));
+        self.waypost.wait_for_no_file("content");
         self.waypost.assert_no_bugs();
     }
 }
@@ -133,16 +128,19 @@ fn one_accepting_target_of_several_makes_us_responsible() {
 #[test]
 fn a_slow_target_is_awaited_until_the_deadline_only() {
     let scene = scene("cut_through_timeout_s = 1\n");
-    let (inbox, begun) = scene.slow(3000, &Arc::new(AtomicBool::new(true)));
+    let (inbox, begun, gate) = scene.gated();
     let reply = scene.send("her@foreign.test", "slow");
     assert!(reply.starts_with("250 2.0.0 queued as "), "{reply}");
     assert!(inbox.messages().is_empty());
+    gate.open();
     inbox.wait_for("Subject: slow");
     scene.nothing_left();
     assert_eq!((inbox.messages().len(), begun.load(Ordering::SeqCst)), (1, 1));
-    // No DSN can reach this sender. The target has accepted the message by then, and the next copy is not delivered again.
+    // No DSN can reach this sender. The target accepts the message after that, and the next copy is not delivered again.
+    gate.close();
     let reply = scene.send("nobody@stranger.test", "unknown");
     assert!(reply.starts_with("451 4."), "{reply}");
+    gate.open();
     inbox.wait_for("Subject: unknown");
     scene.waypost.wait_for_log("delivered after its sender got a temporary failure");
     let again = scene.send("nobody@stranger.test", "unknown");
@@ -154,18 +152,17 @@ fn a_slow_target_is_awaited_until_the_deadline_only() {
 #[test]
 fn a_sender_that_reconnects_and_resends_delivers_one_message() {
     let scene = scene("");
-    let slow = Arc::new(AtomicBool::new(true));
-    let (inbox, begun) = scene.slow(500, &slow);
+    let (inbox, begun, gate) = scene.gated();
     let mut talk = scene.talk();
     talk.begin("her@foreign.test", "me@example.test");
     talk.send(format!("{}.\r\n", letter("her@foreign.test", "again")).as_bytes());
     wait_for("the target to have the content", || (begun.load(Ordering::SeqCst) == 1).then_some(()));
     talk.reset();
-    inbox.wait_for("Subject: again");
-    slow.store(false, Ordering::SeqCst);
-    // The target has not answered yet.
-    sleep(Duration::from_millis(200));
-    let reply = scene.send("her@foreign.test", "again");
+    let again = || scene.send("her@foreign.test", "again");
+    let early = again();
+    assert!(early.starts_with("451 4.4.7 "), "{early}");
+    gate.open();
+    let reply = wait_for("the target's answer to the first", || Some(again()).filter(|reply| !reply.starts_with("451 4.4.7 ")));
     assert!(reply.starts_with("250 "), "{reply}");
     let other = scene.send("her@foreign.test", "another");
     assert!(other.starts_with("250 "), "{other}");
@@ -177,15 +174,14 @@ fn a_sender_that_reconnects_and_resends_delivers_one_message() {
 #[test]
 fn a_kill_before_the_targets_reply_acknowledges_nothing() {
     let mut scene = scene("");
-    let slow = Arc::new(AtomicBool::new(true));
-    let (inbox, begun) = scene.slow(2000, &slow);
+    let (inbox, begun, gate) = scene.gated();
     let mut talk = scene.talk();
     talk.begin("her@foreign.test", "me@example.test");
     talk.send(format!("{}.\r\n", letter("her@foreign.test", "killed")).as_bytes());
     wait_for("the target to have the content", || (begun.load(Ordering::SeqCst) == 1).then_some(()));
     scene.waypost.kill();
     assert!(talk.is_closed(), "an answer without responsibility");
-    slow.store(false, Ordering::SeqCst);
+    gate.open();
     scene.waypost.start();
     assert_eq!(scene.waypost.queued(), 0);
     let reply = scene.send("her@foreign.test", "killed");
@@ -211,7 +207,7 @@ fn mail_with_notify_success_is_queued() {
 #[test]
 fn a_duplicate_waits_for_the_delivery_of_the_first() {
     let scene = scene("");
-    let (inbox, begun) = scene.slow(1500, &Arc::new(AtomicBool::new(true)));
+    let (inbox, begun, gate) = scene.gated();
     let mut first = scene.talk();
     first.begin("her@foreign.test", "me@example.test");
     first.send(letter("her@foreign.test", "twice").as_bytes());
@@ -219,6 +215,7 @@ fn a_duplicate_waits_for_the_delivery_of_the_first() {
     wait_for("the target to hold the first", || (begun.load(Ordering::SeqCst) == 1).then_some(()));
     let second = scene.send("her@foreign.test", "twice");
     assert!(second.starts_with("451 4.4.7 "), "{second}");
+    gate.open();
     let answer = first.reply();
     assert!(answer.starts_with("250 "), "{answer}");
     let third = scene.send("her@foreign.test", "twice");

@@ -1,12 +1,10 @@
 //! Cut-through of large messages: nothing of them is on disk until a commit needs it, and then all of it is.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::sleep;
-use std::time::Duration;
 
-use it::{Delivered, Dns, Lab, MX_PORT, Sink, Talk, Waypost, wait_for, zone};
+use it::{Delivered, Dns, Gate, Lab, MX_PORT, Sink, Talk, Waypost, wait_for, zone};
 use mail::Reply;
 
 const FORWARD: &str = "[retry]\nwaits_s = [1]\n[forward]\ndomain = \"fwd.example.test\"\nunauthenticated = \"accept\"\n";
@@ -18,7 +16,8 @@ const FROM: &str = "her@foreign.test";
 struct Inbox {
     /// Refuses with 451.
     is_busy: AtomicBool,
-    wait_ms: AtomicUsize,
+    /// Where it waits before it answers.
+    gate: Gate,
     /// The number of content files of the server, each time the target had a whole message.
     files: Mutex<Vec<usize>>,
 }
@@ -43,7 +42,7 @@ fn scene(extra: &str) -> Scene {
     let judging = inbox.clone();
     let judge = move |_: &Delivered| {
         judging.files.lock().unwrap().push(files(&data));
-        sleep(Duration::from_millis(judging.wait_ms.load(Ordering::SeqCst) as u64));
+        judging.gate.pass();
         judging.is_busy.load(Ordering::SeqCst).then(|| Reply::new(451, (4, 3, 0), "busy"))
     };
     let sink = Sink::judging(lab.address(2), MX_PORT, |_| None, judge);
@@ -79,7 +78,7 @@ impl Scene {
 
     fn nothing_left(&self) {
         self.waypost.wait_for_empty_queue();
-        wait_for("content to be gone", || (files(&self.waypost.data) == 0).then_some(()));
+        self.waypost.wait_for_no_file("content");
         self.waypost.assert_no_bugs();
     }
 }
@@ -114,12 +113,12 @@ fn a_large_message_is_on_disk_before_250_if_its_target_defers_it() {
 #[test]
 fn a_large_message_is_on_disk_before_250_when_the_deadline_ends() {
     let mut scene = scene("cut_through_timeout_s = 1\n");
-    scene.inbox.wait_ms.store(3000, Ordering::SeqCst);
+    scene.inbox.gate.close();
     let reply = scene.begun("late").reply();
     assert!(reply.starts_with("250 2.0.0 queued as "), "{reply}");
     assert_eq!(files(&scene.waypost.data), 1);
     scene.waypost.kill();
-    scene.inbox.wait_ms.store(0, Ordering::SeqCst);
+    scene.inbox.gate.open();
     scene.waypost.start();
     // The target may have taken the first copy: the process died in flight.
     assert!((1..=2).contains(&scene.arrived("late")));
@@ -129,7 +128,7 @@ fn a_large_message_is_on_disk_before_250_when_the_deadline_ends() {
 #[test]
 fn a_large_message_that_was_not_answered_is_gone_after_a_kill() {
     let mut scene = scene("");
-    scene.inbox.wait_ms.store(1500, Ordering::SeqCst);
+    scene.inbox.gate.close();
     let mut talk = scene.begun("killed");
     wait_for("the target to have the content", || (!scene.inbox.files.lock().unwrap().is_empty()).then_some(()));
     scene.waypost.kill();

@@ -2,9 +2,7 @@
 //!
 //! threats.md 89 to 94, RFC 6238. Invariant: curl is the browser, and another implementation makes the codes.
 
-use std::fs;
-
-use it::{HTTPS_PORT, Lab, Talk, Visit, Waypost, base64, fed, owned, under_clock};
+use it::{HTTPS_PORT, Lab, Talk, Visit, Waypost, base64, fed, owned, set_clock, under_clock};
 
 const ME: &str = "me@example.test";
 
@@ -176,7 +174,7 @@ fn a_change_of_who_gets_in_needs_a_fresh_proof_as_strong_as_the_login() {
     waypost.stop();
     let stamp = lab.write("clock", "+0");
     waypost.start_by(under_clock(&stamp));
-    let later = |minutes: u32| fs::write(&stamp, format!("+{minutes}m")).unwrap();
+    let later = |minutes: u32| set_clock(&stamp, &format!("+{minutes}m"));
     let visit = Visit::new(&lab, &waypost, "jar");
     visit.log_in(ME, &password);
     let page = visit.get("/account/second-step");

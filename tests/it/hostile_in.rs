@@ -54,7 +54,7 @@ fn threats_13_to_15_broken_command_lines() {
 
 #[test]
 fn threat_16_talking_before_the_banner() {
-    let stage = InboundScene::new("[limits]\ngreet_delay_ms = 200\n");
+    let stage = InboundScene::new("[limits]\ngreet_delay_ms = 2000\n");
     let mut early = Talk::connect(stage.waypost.address, MX_PORT);
     early.expect_raw(b"EHLO client.foreign.test\r\n", "554 5.5.0");
     assert!(early.is_closed());
@@ -168,7 +168,7 @@ fn threats_23_and_26_more_than_the_limit() {
     talk.send(b"BDAT 300001 LAST\r\n");
     talk.expect_raw(&[b'x'; 300_001], "552 5.3.4");
     stage.only_the_good_one(&mut talk);
-    assert_eq!(std::fs::read_dir(stage.waypost.data.join("content")).unwrap().count(), 0, "no file is left behind");
+    stage.waypost.wait_for_no_file("content");
 }
 
 #[test]
@@ -340,7 +340,7 @@ fn threat_40_a_reset_in_the_content_and_after_the_dot() {
     stage.waypost.wait_for_empty_queue();
     let arrived = stage.inbox.messages();
     assert_eq!(arrived.len(), 1, "{arrived:?}");
-    assert_eq!(std::fs::read_dir(stage.waypost.data.join("content")).unwrap().count(), 0, "no file is left behind");
+    stage.waypost.wait_for_no_file("content");
     stage.waypost.assert_no_bugs();
 }
 

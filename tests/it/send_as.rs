@@ -1,9 +1,9 @@
 //! Gmail's "Send mail as": the check of our ports, logins as Gmail makes them, and Gmail's confirmation mail.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 
-use it::{Dns, Lab, MX_PORT, SUBMISSION_PORT, SUBMISSIONS_PORT, Script, Sink, Talk, Waypost, base64, binary, run, txt, wait_for, zone};
+use it::{Dns, Lab, MX_PORT, SUBMISSION_PORT, SUBMISSIONS_PORT, Script, Sink, Talk, Waypost, base64, binary, txt, wait_for, zone};
 use msgauth::{Algorithm, KeyPair, Signer, record};
 use serde_json::Value;
 
@@ -189,15 +189,20 @@ fn other_clients_log_in() {
     // A client with a certificate, which it would present.
     let certificate = office.waypost.certificate().display().to_string();
     let key = certificate.replace("cert.pem", "key.pem");
-    let script = format!(
-        "(sleep 1; printf 'EHLO x\\r\\n'; sleep 1; printf '{}\\r\\n'; sleep 1; printf 'QUIT\\r\\n'; sleep 1) | \
-         openssl s_client -quiet -connect {}:{SUBMISSIONS_PORT} -servername mx.example.test -cert {certificate} -key {key}",
-        plain(ME),
-        office.waypost.address
-    );
-    let output = run("sh", &["-c", &script]);
-    let dialogue = String::from_utf8_lossy(&output.stdout);
-    assert!(dialogue.contains("235 2.7.0"), "{dialogue} {}", String::from_utf8_lossy(&output.stderr));
+    let connect = format!("{}:{SUBMISSIONS_PORT}", office.waypost.address);
+    let mut command = Command::new("openssl");
+    command.args(["s_client", "-quiet", "-connect", &connect, "-servername", "mx.example.test", "-cert", &certificate, "-key", &key]);
+    let mut openssl = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut sent = openssl.stdin.take().unwrap();
+    let mut heard = BufReader::new(openssl.stdout.take().unwrap()).lines().map_while(Result::ok);
+    // Each line is sent once the reply before has ended.
+    for (line, reply) in [("", "220 "), ("EHLO x", "250 "), (&plain(ME), "235 2.7.0 "), ("QUIT", "221 ")] {
+        if !line.is_empty() {
+            sent.write_all(format!("{line}\r\n").as_bytes()).unwrap();
+        }
+        assert!(heard.any(|heard| heard.starts_with(reply)), "{line}: no {reply}");
+    }
+    openssl.wait().unwrap();
 }
 
 #[test]

@@ -11,6 +11,12 @@ pub fn fake_clock_library() -> PathBuf {
     places.into_iter().find(|path| path.exists()).expect("libfaketime (cargo xtask ci installs it)")
 }
 
+/// Sets the clock of [`under_clock`]. The file is replaced: the library would read one that is being written as no time at all.
+pub fn set_clock(stamp: &Path, time: &str) {
+    let new = stamp.with_extension("new");
+    std::fs::write(&new, time).and_then(|()| std::fs::rename(&new, stamp)).expect("the file of the clock");
+}
+
 /// Removes the shared memory of a killed process with this id, at which the library would abort.
 const CLEAN_START: &str = r#"rm -f "/dev/shm/sem.faketime_sem_$$" "/dev/shm/faketime_shm_$$"; exec env LD_PRELOAD="$LIBRARY" "$0" "$@""#;
 

@@ -43,7 +43,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-pub use clock::{fake_clock_library, under_clock};
+pub use clock::{fake_clock_library, set_clock, under_clock};
 pub use config::Config;
 pub use digital_ocean::{DigitalOcean, OCEAN_TOKEN};
 pub use dmarc_reporter::{DMARC_REPORT_LIMIT, DmarcReporter, authored, dmarc_record};
@@ -66,7 +66,7 @@ pub use receivers::{LabAuthority, PolicyAnswer, PolicyHost, Wire, server_config,
 pub use report_host::{Posted, ReportHost, Takes};
 pub use rspamd::Rspamd;
 pub use script::{Script, converse, obedient};
-pub use sink::{Delivered, Sink};
+pub use sink::{Delivered, Gate, Sink};
 pub use talk::Talk;
 pub use terminal::Terminal;
 pub use tls_reporter::{TlsReporter, is_tls_report, parse_tls_report, tls_reports, tls_sums, tlsrpt, wait_for_report, wait_for_tls_sums};

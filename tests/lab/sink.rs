@@ -41,12 +41,44 @@ impl Delivered {
 type Decide = dyn Fn(&str) -> Option<Reply> + Send + Sync;
 type Judge = dyn Fn(&Delivered) -> Option<Reply> + Send + Sync;
 
+/// What a sink's `decide` or `judge` waits at. It is open until it is closed.
+#[derive(Debug, Clone, Default)]
+pub struct Gate {
+    is_closed: Arc<AtomicBool>,
+}
+
+impl Gate {
+    /// One that is closed.
+    pub fn closed() -> Self {
+        let gate = Self::default();
+        gate.close();
+        gate
+    }
+
+    /// Closes it.
+    pub fn close(&self) {
+        self.is_closed.store(true, Ordering::SeqCst);
+    }
+
+    /// Opens it.
+    pub fn open(&self) {
+        self.is_closed.store(false, Ordering::SeqCst);
+    }
+
+    /// Waits until it is open.
+    pub fn pass(&self) {
+        while self.is_closed.load(Ordering::SeqCst) {
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
 /// A mailbox server.
 #[derive(Debug)]
 pub struct Sink {
     messages: Arc<Mutex<Vec<Delivered>>>,
     offers_tls: Arc<AtomicBool>,
-    is_paused: Arc<AtomicBool>,
+    gate: Gate,
     script: Script,
 }
 
@@ -65,7 +97,7 @@ impl Sink {
             // In many tests the client rejects the certificate.
             let _ = serve(Wire::Plain(stream), offers.load(Ordering::SeqCst).then_some(&config), &kept, &|_| None, &|_| None);
         });
-        Self { messages, offers_tls, is_paused: Arc::default(), script }
+        Self { messages, offers_tls, gate: Gate::default(), script }
     }
 
     /// Turns its TLS on or off, if it has a certificate.
@@ -75,20 +107,18 @@ impl Sink {
 
     /// Accepts everything, and answers no recipient before [`Sink::resume`].
     pub fn paused(address: impl Into<IpAddr>, port: u16) -> Self {
-        let is_paused = Arc::new(AtomicBool::new(true));
-        let waits = is_paused.clone();
+        let gate = Gate::closed();
+        let waits = gate.clone();
         let sink = Self::deciding(address, port, move |_| {
-            while waits.load(Ordering::SeqCst) {
-                thread::sleep(Duration::from_millis(20));
-            }
+            waits.pass();
             None
         });
-        Self { is_paused, ..sink }
+        Self { gate, ..sink }
     }
 
     /// Ends the pause of [`Sink::paused`].
     pub fn resume(&self) {
-        self.is_paused.store(false, Ordering::SeqCst);
+        self.gate.open();
     }
 
     /// Asks `decide` about each recipient (with brackets): a reply refuses it.
@@ -109,7 +139,7 @@ impl Sink {
             // In many tests the client disconnects.
             let _ = serve(Wire::Plain(stream), None, &kept, &*decide, &*judge);
         });
-        Self { messages, offers_tls: Arc::default(), is_paused: Arc::default(), script }
+        Self { messages, offers_tls: Arc::default(), gate: Gate::default(), script }
     }
 
     /// The messages so far.

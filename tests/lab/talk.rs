@@ -42,7 +42,8 @@ impl Talk {
     }
 
     fn over(tcp: TcpStream) -> Self {
-        tcp.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+        // Longer than a server that waits for DNS takes to answer, on a busy machine too.
+        tcp.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout");
         tcp.set_nodelay(true).expect("no delay");
         Self { tcp, tls: None, input: Vec::new(), received: Vec::new(), knows_target: false }
     }

@@ -267,6 +267,12 @@ impl Waypost {
         wait_for("an empty queue", || (self.queued() == 0).then_some(()));
     }
 
+    /// Waits until a directory of its data has no file.
+    pub fn wait_for_no_file(&self, directory: &str) {
+        let files = || std::fs::read_dir(self.data.join(directory)).expect("the directory").count();
+        wait_for(&format!("no file to be left in {directory}"), || (files() == 0).then_some(()));
+    }
+
     /// Waits for a deferred recipient whose reason has this part; returns the whole reason.
     pub fn wait_for_reason(&self, part: &str) -> String {
         wait_for(&format!("a recipient that waits because of {part:?}; the log: {}", self.log()), || {

@@ -5,9 +5,24 @@ mod world;
 
 use std::time::Duration;
 
+use mail::Domain;
 use store::{DirectoryChange, Duty, NodeState, Store, StoreError};
 use world::message;
 use world::nodes::{LATE_MS, Nodes, lane, until};
+
+/// How long the quickest of three changes took to be heard: on a busy machine some may take longer. Without a notification, a node looks every
+/// two seconds. One change more, the first, may come just before a look; each later one comes after the look that found the one before.
+async fn quickest(mut change: impl AsyncFnMut(i64), mut heard: impl AsyncFnMut() -> bool) -> Duration {
+    let mut quickest = Duration::MAX;
+    for n in 0..4 {
+        change(n).await;
+        let took = until("the news", Duration::from_secs(10), &mut heard).await;
+        if n > 0 {
+            quickest = quickest.min(took);
+        }
+    }
+    quickest
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_of_the_directory_is_heard_on_every_node() {
@@ -17,16 +32,19 @@ async fn a_change_of_the_directory_is_heard_on_every_node() {
     let looked =
         "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'waypost b watch' AND state = 'idle' AND query LIKE '%FROM news'";
     until("b has looked", Duration::from_secs(10), async || nodes.server.sql(looked) == "1").await;
-    let before = news.borrow_and_update().directory;
-    a.change_directory(vec![DirectoryChange::AddDomain(lane())]).await.unwrap();
-    let took = until("b hears of it", Duration::from_secs(3), async || news.borrow_and_update().directory != before).await;
+    let mut known = *news.borrow_and_update();
+    let add = async |n| {
+        let domain = Domain::parse(&format!("x{n}.test")).unwrap();
+        a.change_directory(vec![DirectoryChange::AddDomain(domain)]).await.unwrap();
+    };
+    let took = quickest(add, async || std::mem::replace(&mut known, *news.borrow_and_update()).directory != known.directory).await;
     assert!(took < Duration::from_secs(1), "{took:?}");
-    assert_eq!(b.directory("+".into()).await.unwrap().domains.len(), 1);
-    let before = news.borrow_and_update().work;
-    a.commit(vec![message(1, &["me@x.test"], false)], 0).await.unwrap();
-    assert!(
-        until("b hears of work", Duration::from_secs(3), async || news.borrow_and_update().work != before).await < Duration::from_secs(1)
-    );
+    assert_eq!(b.directory("+".into()).await.unwrap().domains.len(), 4);
+    let commit = async |n| {
+        a.commit(vec![message(1 + n, &["me@x.test"], false)], 0).await.unwrap();
+    };
+    let took = quickest(commit, async || std::mem::replace(&mut known, *news.borrow_and_update()).work != known.work).await;
+    assert!(took < Duration::from_secs(1), "{took:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -110,10 +128,10 @@ async fn the_first_offer_of_a_shared_value_counts_and_each_change_is_news() {
     a.shared_put("file/z", vec![4], 40).await.unwrap();
     let names = async |since_ms| b.shared_list("file/", since_ms).await.unwrap().into_iter().map(|(name, _)| name).collect::<Vec<_>>();
     assert_eq!((names(0).await, names(40).await), (vec!["file/x".to_owned(), "file/z".to_owned()], vec!["file/z".to_owned()]));
-    tokio::time::timeout(Duration::from_secs(1), news.wait_for(|news| news.shared >= 3)).await.unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(10), news.wait_for(|news| news.shared >= 3)).await.unwrap().unwrap();
     a.shared_remove("file/z").await.unwrap();
     assert_eq!(names(40).await, Vec::<String>::new());
-    tokio::time::timeout(Duration::from_secs(1), news.wait_for(|news| news.shared >= 4)).await.unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(10), news.wait_for(|news| news.shared >= 4)).await.unwrap().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -147,7 +147,7 @@ async fn helo_is_checked_if_it_is_a_domain_name() {
 #[tokio::test]
 async fn without_dns_everything_is_a_temporary_error() {
     let nobody = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    let authenticator = name_server::authenticator(nobody.local_addr().unwrap());
+    let authenticator = name_server::authenticator(nobody.local_addr().unwrap(), Duration::from_millis(300));
     let fields = [("From", "joe@example.org"), ("Subject", "Hi")];
     let message = signed("example.org", "s=ed; h=from:subject;", &fields, "Hello\r\n", "Hello\r\n");
     let client = CLIENT.parse().unwrap();

@@ -86,18 +86,19 @@ pub async fn start(zone: Zone) -> (Authenticator, Log) {
             });
         }
     });
-    (authenticator(address), asked)
+    // A busy machine may take its time to answer.
+    (authenticator(address, Duration::from_secs(2)), asked)
 }
 
-/// An authenticator that uses this server, with a short timeout.
-pub fn authenticator(address: SocketAddr) -> Authenticator {
+/// An authenticator that uses this server, and asks once.
+pub fn authenticator(address: SocketAddr, timeout: Duration) -> Authenticator {
     let with_port = |mut connection: ConnectionConfig| {
         connection.port = address.port();
         connection
     };
     let server = NameServerConfig::new(address.ip(), true, vec![with_port(ConnectionConfig::udp()), with_port(ConnectionConfig::tcp())]);
     let mut options = ResolverOpts::default();
-    options.timeout = Duration::from_millis(300);
+    options.timeout = timeout;
     options.attempts = 1;
     Authenticator::new(ResolverConfig::from_parts(None, vec![], vec![server]), options).unwrap()
 }

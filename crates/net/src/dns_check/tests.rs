@@ -29,9 +29,14 @@ fn texts() -> Record {
 
 #[tokio::test]
 async fn forged_answers_are_ignored_and_truncated_ones_repeated_over_tcp() {
-    let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let (udp, tcp) = loop {
+        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        // The port may be taken for TCP.
+        if let Ok(tcp) = TcpListener::bind(udp.local_addr().unwrap()).await {
+            break (udp, tcp);
+        }
+    };
     let address = udp.local_addr().unwrap();
-    let tcp = TcpListener::bind(address).await.unwrap();
     let server = tokio::spawn(async move {
         let mut buffer = [0; 512];
         let (length, client) = udp.recv_from(&mut buffer).await.unwrap();

@@ -163,18 +163,33 @@ fn work(shared: &HashingState) {
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc;
     use std::time::Duration;
+
+    /// Waits until this many jobs of unknown networks wait.
+    async fn wait_for_strangers(hashing: &HashingPool, count: usize) {
+        let wait = async {
+            while hashing.shared.queues.lock().strangers.len() < count {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), wait).await.expect("they come to wait");
+    }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn unknown_networks_are_served_one_at_a_time_and_known_ones_pass() {
         let hashing = Arc::new(HashingPool::start().unwrap());
         let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (hold, held) = mpsc::channel::<()>();
+        let held = Arc::new(Mutex::new(held));
         let strangers: Vec<_> = (0..20)
             .map(|_| {
-                let (hashing, now, most) = (hashing.clone(), now.clone(), most.clone());
+                let (hashing, now, most, held) = (hashing.clone(), now.clone(), most.clone(), held.clone());
                 tokio::spawn(async move {
                     let compute = move || {
                         most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                        // The first one blocks here until `hold` is dropped.
+                        let _ = held.lock().recv();
                         thread::sleep(Duration::from_millis(20));
                         now.fetch_sub(1, Ordering::SeqCst);
                     };
@@ -182,9 +197,10 @@ mod tests {
                 })
             })
             .collect();
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        hashing.run(Standing::Known, None, || ()).await.unwrap();
-        assert!(strangers.iter().any(|task| !task.is_finished()), "a known network has not waited for all unknown ones");
+        wait_for_strangers(&hashing, 19).await;
+        let known = tokio::time::timeout(Duration::from_secs(20), hashing.run(Standing::Known, None, || ())).await;
+        assert_eq!(known, Ok(Ok(())), "a known network does not wait for unknown ones");
+        drop(hold);
         for task in strangers {
             task.await.unwrap().unwrap();
         }
@@ -194,7 +210,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_full_queue_refuses_more_work() {
         let hashing = Arc::new(HashingPool::start().unwrap());
-        let (hold, held) = std::sync::mpsc::channel::<()>();
+        let (hold, held) = mpsc::channel::<()>();
         let (begin, begun) = oneshot::channel();
         let first = hashing.clone();
         let waits = tokio::spawn(async move {
@@ -210,7 +226,7 @@ mod tests {
             let hashing = hashing.clone();
             tasks.push(tokio::spawn(async move { hashing.run(Standing::Stranger, None, || ()).await }));
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        wait_for_strangers(&hashing, STRANGERS_QUEUE_MAX).await;
         assert_eq!(hashing.run(Standing::Stranger, None, || ()).await, Err(Busy));
         assert_eq!(hashing.run(Standing::Known, None, || 7).await, Ok(7));
         drop(hold);
@@ -223,7 +239,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn one_network_does_not_fill_a_queue() {
         let hashing = Arc::new(HashingPool::start().unwrap());
-        let (hold, held) = std::sync::mpsc::channel::<()>();
+        let (hold, held) = mpsc::channel::<()>();
         let (begin, begun) = oneshot::channel();
         let first = hashing.clone();
         let waits = tokio::spawn(async move {
@@ -240,10 +256,7 @@ mod tests {
         };
         let crowd: Vec<_> = (0..STRANGERS_QUEUE_MAX).map(|_| run("192.0.2.1")).collect();
         let other = run("192.0.2.2");
-        let full = |queue: &HashingQueue| queue.len() == STRANGERS_QUEUE_MAX / NETWORK_PART + 1;
-        while !full(&hashing.shared.queues.lock().strangers) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        wait_for_strangers(&hashing, STRANGERS_QUEUE_MAX / NETWORK_PART + 1).await;
         drop(hold);
         assert!(waits.await.unwrap().unwrap());
         assert_eq!(other.await.unwrap(), Ok(()));
