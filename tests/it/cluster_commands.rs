@@ -113,7 +113,7 @@ fn a_copy_goes_to_an_address_or_into_a_directory_that_can_be_meant() {
     let (text, is_done) = copy(&database.url());
     assert!(is_done && text.contains("passwords.key"), "{text}");
     let (text, is_done) = copy(&database.url());
-    assert!(!is_done && text.contains("hint: name a new data directory or a new, empty database as the target"), "{text}");
+    assert!(!is_done && text.contains("hint: copy into a new database"), "{text}");
     let other = Lab::new();
     let open = Waypost::started(&other, "foo@inbox.test", "");
     let source = open.data.display().to_string();

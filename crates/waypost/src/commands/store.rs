@@ -85,13 +85,13 @@ fn failed(error: &StoreError, from: &Place, to: &Place) -> anyhow::Error {
         (_, StoreError::InUse(data)) | (Place::Data(data), _) => error.remedy(data),
         _ => None,
     });
-    let remedy = match error {
-        StoreError::Exists(_) => Some("name a new data directory or a new, empty database as the target".to_owned()),
-        _ => error.shared_remedy().filter(|_| matches!((from, to), (Place::Postgres { .. }, _) | (_, Place::Postgres { .. }))).or(of_data),
-    };
-    match remedy {
-        Some(remedy) => anyhow!("{what}: {error}\n  hint: {remedy}"),
-        None => anyhow!("{what}: {error}"),
+    let is_postgres = |place: &Place| matches!(place, Place::Postgres { .. });
+    let remedy = error.shared_remedy().filter(|_| is_postgres(from) || is_postgres(to)).or(of_data);
+    match (error, remedy) {
+        // What runs or is not empty is named before the remedy.
+        (StoreError::Exists(text), _) => anyhow!("{what}: {}", text.replacen("; ", "\n  hint: ", 1)),
+        (_, Some(remedy)) => anyhow!("{what}: {error}\n  hint: {remedy}"),
+        (_, None) => anyhow!("{what}: {error}"),
     }
 }
 
