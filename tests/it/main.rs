@@ -21,6 +21,7 @@ mod client_config;
 mod clients;
 mod clock;
 mod cluster;
+mod cluster_commands;
 mod cluster_database;
 mod cluster_dns;
 mod cluster_faults;

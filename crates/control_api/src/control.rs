@@ -2,6 +2,7 @@
 //!
 //! Invariant: a route means the same with either; only what needs a running server fails without one ([`ControlError::NotRunning`]).
 
+use std::fmt;
 use std::pin::Pin;
 
 use mail::{Domain, Mailbox, QueueId, Reply};
@@ -23,6 +24,27 @@ pub enum ControlError {
     NotRunning,
     /// It failed; the text says why.
     Failed(String),
+}
+
+/// Why the configuration was not read again; the old one stays in effect.
+#[derive(Debug, Clone)]
+pub enum ReloadFault {
+    /// No server runs.
+    NotRunning,
+    /// The new one cannot be used; the text says why.
+    Configuration(String),
+    /// The store did not answer: the new one may be good.
+    Store(StoreError),
+}
+
+impl fmt::Display for ReloadFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotRunning => f.write_str("the server is not running, so there is nothing to reload"),
+            Self::Configuration(why) => f.write_str(why),
+            Self::Store(error) => write!(f, "the old configuration stays in effect: {error}"),
+        }
+    }
 }
 
 /// What the DNS plan is made from, besides the configuration.
@@ -133,8 +155,8 @@ pub trait Control: Send + Sync {
     /// Reads the configuration again. Returns what is in effect now.
     ///
     /// # Errors
-    /// The new configuration cannot be used; the old one stays in force.
-    fn reload(&self) -> ControlFuture<'_, Result<String, ControlError>>;
+    /// The new configuration cannot be used, or the store does not answer; the old one stays in force.
+    fn reload(&self) -> ControlFuture<'_, Result<String, ReloadFault>>;
 
     /// Returns the certificates in use. It may read files.
     ///

@@ -52,7 +52,7 @@ mod web;
 
 pub use actor::{Actor, Scopes};
 pub use context::{ApiContext, ApiShared};
-pub use control::{Control, ControlError, ControlFuture, DnsInputs, NodeChange, NodeFault};
+pub use control::{Control, ControlError, ControlFuture, DnsInputs, NodeChange, NodeFault, ReloadFault};
 pub use error::ApiError;
 pub use https::{CountGuess, https_router};
 pub use managers::managers_router;

@@ -1,6 +1,7 @@
 //! `/api/v1/nodes`: the nodes of this server, and which of them take new mail.
 //!
-//! Invariant: a node that runs is never removed; draining loses no mail, since a drained node goes on delivering.
+//! Invariant: a node that runs is never removed; draining loses no mail: over SQLite a drained node goes on delivering, over PostgreSQL what waits is delivered by
+//! other nodes, or later.
 
 use std::sync::Arc;
 

@@ -16,7 +16,7 @@ use mta::LiveDirectory;
 use crate::actor::{Access, Actor};
 use crate::api::Reloaded;
 use crate::context::{ApiContext, ApiState};
-use crate::control::{Control, ControlError};
+use crate::control::{Control, ReloadFault};
 use crate::error::ApiError;
 use crate::idempotency::Idempotency;
 use crate::recorder::Recorder;
@@ -93,11 +93,15 @@ pub(crate) async fn reload(
             recorder.server(&actor, "configuration", &message);
             Ok(Json(Reloaded { message }))
         }
-        Err(ControlError::NotRunning) => {
-            Err(ApiError::conflict("the server is not running, so there is nothing to reload").hint("start it: waypost serve"))
-        }
-        Err(ControlError::Failed(error)) => {
-            Err(ApiError::conflict(error).hint("correct the configuration; until then the old one stays in effect"))
+        Err(fault) => {
+            let text = fault.to_string();
+            Err(match fault {
+                ReloadFault::NotRunning => ApiError::conflict(text).hint("start it: waypost serve"),
+                ReloadFault::Configuration(_) => {
+                    ApiError::conflict(text).hint("correct the configuration; until then the old one stays in effect")
+                }
+                ReloadFault::Store(error) => ApiError { error: text, ..error.into() },
+            })
         }
     }
 }

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use store::Store;
 use tower::ServiceExt;
 
-use crate::{ApiContext, Control, ControlError, ControlFuture, ReportFacts, operator_router, router};
+use crate::{ApiContext, Control, ControlError, ControlFuture, ReloadFault, ReportFacts, operator_router, router};
 
 struct Api {
     /// For the operator.
@@ -89,8 +89,8 @@ impl Control for TestControl {
     fn test_notices(&self, _: Option<String>) -> ControlFuture<'_, Result<Vec<crate::api::NoticeAnswer>, ControlError>> {
         Box::pin(async { Err(ControlError::NotRunning) })
     }
-    fn reload(&self) -> ControlFuture<'_, Result<String, ControlError>> {
-        Box::pin(async { Err(ControlError::Failed("w.toml:3:1: unknown key".into())) })
+    fn reload(&self) -> ControlFuture<'_, Result<String, ReloadFault>> {
+        Box::pin(async { Err(ReloadFault::Configuration("w.toml:3:1: unknown key".into())) })
     }
     fn certificates(&self) -> Result<Vec<net::CertificateInUse>, String> {
         Ok(Vec::new())

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use control_api::api::NoticeAnswer;
 use control_api::api::{CheckQuery, DnsView, HealthFinding, HealthView, NodeView, ServerView, SubmissionFacts};
-use control_api::{Control, ControlError, ControlFuture, DnsInputs, NodeChange, NodeFault};
+use control_api::{Control, ControlError, ControlFuture, DnsInputs, NodeChange, NodeFault, ReloadFault};
 use mail::{Domain, Mailbox, QueueId, Reply};
 use mta::settings::LiveSettings;
 use mta::{
@@ -28,6 +28,7 @@ use crate::serve::metrics::Scraper;
 use crate::serve::notices::{ChannelAnswer, Notices};
 use crate::serve::reload::Reloader;
 use crate::server_facts;
+use crate::shared_files::SharedFiles;
 
 /// What both have in common: settings, and the ways of a message into and out of the queue.
 struct MailControl {
@@ -149,8 +150,8 @@ impl Control for OfflineControl {
         Box::pin(async { Err(ControlError::NotRunning) })
     }
 
-    fn reload(&self) -> ControlFuture<'_, Result<String, ControlError>> {
-        Box::pin(async { Err(ControlError::NotRunning) })
+    fn reload(&self) -> ControlFuture<'_, Result<String, ReloadFault>> {
+        Box::pin(async { Err(ReloadFault::NotRunning) })
     }
 
     fn certificates(&self) -> Result<Vec<CertificateInUse>, String> {
@@ -201,6 +202,8 @@ pub struct ServerParts {
     pub scraper: Arc<Scraper>,
     /// This node.
     pub nodes: Nodes,
+    /// What the nodes of one database share, if there may be others.
+    pub shared_files: Option<Arc<SharedFiles>>,
 }
 
 /// The running server.
@@ -241,6 +244,7 @@ impl Control for ServerControl {
             "running": true,
             "version": env!("CARGO_PKG_VERSION"),
             "drained": self.parts.nodes.is_drained(),
+            "password_key_differs": self.parts.shared_files.as_ref().is_some_and(|files| files.has_other_key()),
             "sessions": status.sessions,
             "sessions_by_listener": BTreeMap::from(status.sessions_by_listener),
             "last_hour": BTreeMap::from_iter(self.parts.scraper.last_hour().rows),
@@ -305,8 +309,8 @@ impl Control for ServerControl {
         })
     }
 
-    fn reload(&self) -> ControlFuture<'_, Result<String, ControlError>> {
-        Box::pin(async { self.parts.reloader.reload().await.map_err(ControlError::Failed) })
+    fn reload(&self) -> ControlFuture<'_, Result<String, ReloadFault>> {
+        Box::pin(self.parts.reloader.reload())
     }
 
     fn certificates(&self) -> Result<Vec<CertificateInUse>, String> {

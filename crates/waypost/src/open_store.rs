@@ -17,17 +17,15 @@ pub async fn open_store(config: &Config) -> Result<Store, StoreError> {
     if data.join("waypost.db").exists() {
         tracing::warn!(
             data = %data.display(),
-            "the data directory has a database of its own, which is not used while store.url names another one; `waypost store copy` copies it"
+            "the data directory has a database of its own, which is not used while store.url names another one; waypost doctor says what to do"
         );
     }
-    let node = options.node.clone().unwrap_or_else(|| config.settings.hostname.to_string());
+    let node = config.node_name();
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let wall_clock: Option<fn() -> i64> = Some(|| net::Clock::system().now_ms());
-    Store::open_postgres(
-        data,
-        PostgresSettings { url, password_file: options.password_file.clone(), node, accept_loss: options.accept_loss, version, wall_clock },
-    )
-    .await
+    let password_file = options.password_file.as_ref().map(|path| path.get_ref().clone());
+    let settings = PostgresSettings { url, password_file, node, accept_loss: options.accept_loss, version, wall_clock };
+    Store::open_postgres(data, settings).await
 }
 
 /// Returns the address and the password of a PostgreSQL, if one is configured.
@@ -36,8 +34,8 @@ pub async fn open_store(config: &Config) -> Result<Store, StoreError> {
 /// The file with the password cannot be read.
 pub fn address(config: &Config) -> Result<Option<(String, Option<String>)>, StoreError> {
     let options = &config.file.store;
-    let Some(url) = options.url.as_ref().map(|url| url.0.with_password().to_owned()) else { return Ok(None) };
-    let password = options.password_file.as_ref().map(|path| store::read_password(path)).transpose()?;
+    let Some(url) = options.url.as_ref().map(|url| url.get_ref().0.with_password().to_owned()) else { return Ok(None) };
+    let password = options.password_file.as_ref().map(|path| store::read_password(path.get_ref())).transpose()?;
     Ok(Some((url, password)))
 }
 

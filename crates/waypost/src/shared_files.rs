@@ -10,6 +10,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 use mail::Domain;
@@ -45,6 +46,8 @@ pub struct SharedFiles {
     /// The secrets within the data directory.
     secrets: Vec<SecretFile>,
     password_key: PathBuf,
+    /// Whether the key that seals passwords is not that of the first node.
+    has_other_key: AtomicBool,
     seen: Mutex<SeenValues>,
 }
 
@@ -94,7 +97,8 @@ impl SharedFiles {
         let secrets = all.into_iter().filter(|(path, file)| *path == data.join(file.name)).map(|(_, file)| file).collect();
         let (hostname, directories) = (config.settings.hostname.clone(), config.certificate_directories());
         let password_key = config.file.password_key();
-        Some(Self { store: store.clone(), node, hostname, data, directories, challenges, secrets, password_key, seen: Mutex::default() })
+        let (store, has_other_key) = (store.clone(), AtomicBool::new(false));
+        Some(Self { store, node, hostname, data, directories, challenges, secrets, password_key, has_other_key, seen: Mutex::default() })
     }
 
     /// Takes the secrets from the database, or stores those of this node there.
@@ -124,6 +128,7 @@ impl SharedFiles {
         let path = self.password_key.display();
         let own = sha256(&[&fs::read(&self.password_key).with_context(|| format!("cannot read {path}"))?]).to_vec();
         let first = self.store.shared_offer(PASSWORD_KEY, own.clone(), Clock::system().now_ms()).await?;
+        self.has_other_key.store(first != own, Ordering::SeqCst);
         if first != own {
             tracing::warn!(
                 file = %path,
@@ -132,6 +137,11 @@ impl SharedFiles {
             );
         }
         Ok(())
+    }
+
+    /// Whether the key that seals passwords was not that of the first node at the start.
+    pub fn has_other_key(&self) -> bool {
+        self.has_other_key.load(Ordering::SeqCst)
     }
 
     /// At the start: takes everything from the database, after storing there what only this node has.

@@ -29,7 +29,7 @@ use crate::error::StoreError;
 pub(crate) use open::Cluster;
 
 pub use open::PostgresSettings;
-pub use server::{read_password, root_certificates};
+pub use server::{check_address, read_password, root_certificates};
 
 /// A connection that belongs to no node, for copies.
 pub(crate) struct LoneSession {

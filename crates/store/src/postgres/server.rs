@@ -2,6 +2,7 @@
 //!
 //! Invariant: a connection that is handed out may write, and its commits are durable, unless the operator accepts loss.
 
+use std::error::Error;
 use std::future::poll_fn;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -86,6 +87,22 @@ pub fn read_password(path: &Path) -> Result<String, StoreError> {
     let text = std::fs::read_to_string(path).map_err(|error| of(format!("cannot be read: {error}")))?;
     let password = text.trim_end_matches(['\r', '\n']);
     if password.is_empty() { Err(of("is empty: write the password of the role into it".into())) } else { Ok(password.to_owned()) }
+}
+
+/// Reads an address as a start does, without a connection.
+///
+/// # Errors
+/// [`StoreError::Settings`] if it cannot be read.
+pub fn check_address(url: &str) -> Result<(), StoreError> {
+    let (rest, _) = without(url, &["sslmode", "sslrootcert"]);
+    let config = rest.parse::<Config>().map_err(|error| {
+        let why = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+        StoreError::Settings(format!("store.url cannot be read: {why}"))
+    })?;
+    if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
+        return Err(StoreError::Settings("store.url: it names no host (a directory of sockets is written as %2Frun%2Fpostgresql)".into()));
+    }
+    Server::parse(url, None, false).map(|_| ())
 }
 
 impl Server {

@@ -36,7 +36,8 @@ pub struct BackupArgs {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Every file of the backup is compared with its checksum first, and the restored queue is verified. Mail that was delivered after the \
-backup was made is delivered again.
+backup was made is delivered again. With store.url in the configuration the mail belongs in a PostgreSQL: --data-dir is needed then, and waypost store copy \
+copies from there into a new database.
 
 Examples:
   sudo waypost restore /var/backups/waypost

@@ -12,12 +12,13 @@ pub enum StoreCommand {
 /// From where to where.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "A place is a data directory (SQLite) or an address of PostgreSQL as libpq writes it. The target must be empty. A password comes from \
-the address or from the environment variable PGPASSWORD. Keys, secrets and certificates are files, and are not copied.
+    after_help = "A place is a data directory (SQLite) or the address of a PostgreSQL, a URL as libpq reads it. The target must be empty; a directory is made if the \
+one above it exists. A password comes from the address or, if it has none, from the environment variable PGPASSWORD; one in the address is in the list of \
+processes. Keys, secrets and certificates are files, and are not copied: docs/cluster.md says which ones to take along.
 
 Examples:
-  sudo waypost store copy /var/lib/waypost postgres://waypost@db.example.net/waypost?sslmode=verify-full
-  sudo waypost store copy postgres://waypost@db.example.net/waypost /var/lib/waypost-back"
+  PGPASSWORD=$(cat /etc/waypost/store.password) waypost store copy /var/lib/waypost 'postgres://waypost@db.example.net/waypost?sslmode=verify-full'
+  PGPASSWORD=$(cat /etc/waypost/store.password) waypost store copy 'postgres://waypost@db.example.net/waypost?sslmode=verify-full' /var/lib/waypost.back"
 )]
 pub struct StoreCopyArgs {
     /// What is copied.

@@ -39,6 +39,13 @@ pub(super) async fn name_other_nodes(api: &mut Transport, what: &str, others_hav
     }
 }
 
+/// Whether a node delivers mail. One without a database that several share goes on delivering while it is drained; what cannot be asked is taken to serve.
+pub(super) async fn is_served(api: &mut Transport) -> bool {
+    let nodes = api.list::<NodeView>("/api/v1/nodes", &[]).await.unwrap_or_default();
+    let is_shared = nodes.iter().any(|node| node.claimed.is_some());
+    !is_shared || nodes.iter().any(|node| node.state == NodeState::Active)
+}
+
 /// The node of this name, or the one that answers.
 async fn named(api: &mut Transport, name: Option<String>) -> Result<String> {
     if let Some(name) = name {

@@ -4,8 +4,8 @@ use anyhow::{Result, bail};
 use control_api::api::{Changed, Count, Page, PauseView, QueuedMessage, QueuedRecipient, Resume, Retry as Request};
 use mail::one_line;
 
-use super::changed;
-use super::node::name_other_nodes;
+use super::node::{is_served, name_other_nodes};
+use super::{changed, warn};
 use crate::cli::QueueCommand;
 use crate::output::{BOLD, DIM, GOOD, Output, WARN, ask, note, size, span, styled, table};
 use crate::transport::{Transport, segment};
@@ -27,7 +27,12 @@ pub(super) async fn run(api: &mut Transport, command: QueueCommand, out: Output)
         QueueCommand::Retry(retry) => {
             let request = Request { id: retry.id, domain: retry.domain, all: retry.all };
             let count: Count = api.post("/api/v1/queue/retry", &request).await?;
-            out.show(&count, |count| format!("{} retrying {} recipients now", styled(GOOD, "ok:"), count.recipients))?;
+            let is_served = is_served(api).await;
+            let text = |n: u64| if is_served { format!("retrying {n} recipients now") } else { format!("{n} recipients are due now") };
+            out.show(&count, |count| format!("{} {}", styled(GOOD, "ok:"), text(count.recipients)))?;
+            if !is_served && !out.json {
+                warn(&["no node serves: nothing is delivered until one is resumed (waypost node resume NAME) or started".to_owned()]);
+            }
         }
         // Handled by the caller, which has the configuration.
         QueueCommand::Verify => {}

@@ -37,26 +37,41 @@ pub(super) async fn run(config: &Config, out: Output) -> Result<ExitCode> {
     let mut api = Transport::over(stream).await?;
     let mut status: Value = api.get("/api/v1/status").await?;
     let pauses: Vec<PauseView> = api.list("/api/v1/pauses", &[]).await?;
-    let totals: Totals = api.get("/api/v1/queue/totals").await?;
+    // The server answers without its database, too.
+    let totals: Result<Totals> = api.get("/api/v1/queue/totals").await;
     if let Some(status) = status.as_object_mut() {
         status.insert("paused".into(), serde_json::to_value(&pauses)?);
-        status.insert("queue".into(), serde_json::to_value(totals)?);
+        if let Ok(totals) = &totals {
+            status.insert("queue".into(), serde_json::to_value(totals)?);
+        }
     }
-    out.show(&status, |status| text(status, &pauses, totals))?;
-    Ok(ExitCode::SUCCESS)
+    let is_shared = config.file.store.url.is_some();
+    out.show(&status, |status| text(status, &pauses, totals.as_ref().ok(), is_shared))?;
+    totals.map(|_| ExitCode::SUCCESS).context("the server runs, but cannot read its queue")
 }
 
-fn text(status: &Value, pauses: &[PauseView], totals: Totals) -> String {
+/// What a drained node does; `is_shared`: over a PostgreSQL, where others deliver.
+pub(super) fn drained(is_shared: bool) -> &'static str {
+    match is_shared {
+        true => "it takes no new mail, and leaves deliveries to the other nodes (waypost node list)",
+        false => "it takes no new mail, and goes on delivering",
+    }
+}
+
+fn text(status: &Value, pauses: &[PauseView], totals: Option<&Totals>, is_shared: bool) -> String {
     let number = |name: &str| status.get(name).and_then(Value::as_u64).unwrap_or(0);
     let version = status.get("version").and_then(Value::as_str).unwrap_or("unknown");
-    let waiting = totals.recipients.saturating_sub(totals.held);
+    let queue = totals.map(|totals| {
+        let waiting = totals.recipients.saturating_sub(totals.held);
+        format!("{waiting} recipients waiting, {} held, {} set aside", totals.held, totals.set_aside)
+    });
     let mut lines = vec![format!("{} version {version}", styled(GOOD, "running:"))];
     let mut field = |name: &str, value: String| lines.push(format!("  {name:<12}{value}"));
     field("sessions", format!("{} with clients, {} connections to other servers", number("sessions"), number("connections")));
     field("deliveries", format!("{} in progress, {} workers", number("in_flight"), number("workers")));
-    field("queue", format!("{waiting} recipients waiting, {} held, {} set aside", totals.held, totals.set_aside));
+    field("queue", queue.unwrap_or_else(|| styled(BAD, "it cannot be read".to_owned())));
     if status.get("drained").and_then(Value::as_bool) == Some(true) {
-        field("drained", styled(WARN, "it takes no new mail, and goes on delivering; to end this: waypost node resume".to_owned()));
+        field("drained", styled(WARN, format!("{}; to end this: waypost node resume", drained(is_shared))));
     }
     let (bugs, broken) = (number("bugs"), number("signatures_broken"));
     if bugs + broken > 0 {

@@ -16,6 +16,7 @@ use super::options::{FileOptions, RouteOptions};
 use super::pages;
 use super::renamed;
 use super::settings::settings;
+use super::store;
 use super::words::{FilterWord, TlsWord};
 
 /// The submit socket if the data directory is the default one.
@@ -30,7 +31,7 @@ pub struct Config {
     pub file: FileOptions,
     /// The settings of the mail flow.
     pub settings: Settings,
-    /// Options that still have their former names.
+    /// Options that still have their former names, and a password that others can read.
     pub notices: Vec<ConfigError>,
 }
 
@@ -47,7 +48,7 @@ impl Config {
         self.file.submit_socket.clone().unwrap_or_else(default)
     }
 
-    /// Logs the options that still have their former names.
+    /// Logs the notices.
     pub fn log_notices(&self) {
         for notice in &self.notices {
             let (line, hint) = (notice.at.map(|(line, _)| line), notice.hint.as_deref().unwrap_or_default());
@@ -111,9 +112,14 @@ pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigErrors> {
     check(path, text, &file, &mut errors);
     certificates::check(path, text, &file, &mut errors);
     pages::check(path, text, &file, &mut errors);
+    store::check(path, text, &file, &mut errors);
     let settings = hostname.and_then(|hostname| settings(path, text, &file, hostname, &mut errors));
     match settings {
-        Some(settings) if errors.is_empty() => Ok(Config { path: path.into(), file, settings, notices: renamed::notices(path, text) }),
+        Some(settings) if errors.is_empty() => {
+            let mut notices = renamed::notices(path, text);
+            notices.extend(store::notices(path, text, &file));
+            Ok(Config { path: path.into(), file, settings, notices })
+        }
         _ => {
             errors.sort_by_key(|error| error.at);
             Err(ConfigErrors(errors))
@@ -213,7 +219,6 @@ fn make_absolute(path: &Path, file: &mut FileOptions) {
         &mut file.forward.secrets_file,
         &mut file.submission.password_key_file,
         &mut file.virtual_file,
-        &mut file.store.password_file,
         &mut file.admin_socket,
         &mut file.submit_socket,
         &mut tls.certificate,
@@ -233,7 +238,7 @@ fn make_absolute(path: &Path, file: &mut FileOptions) {
         let pair = pair.get_mut();
         [&mut pair.certificate, &mut pair.key].into_iter().flatten().for_each(fix);
     }
-    if let Some(secret) = &mut file.oauth.client_secret_file {
+    for secret in [&mut file.oauth.client_secret_file, &mut file.store.password_file].into_iter().flatten() {
         fix(secret.get_mut());
     }
     for route in &mut file.route {

@@ -14,6 +14,7 @@ mod reference;
 mod renamed;
 pub mod secrets;
 mod settings;
+mod store;
 mod store_url;
 mod values;
 mod words;
@@ -24,6 +25,7 @@ pub use option_row::OptionInForce;
 pub use options::{FileOptions, LogOptions};
 pub use reference::{reference, template};
 pub use settings::private_line;
+pub use store_url::{StoreFault, StoreUrl};
 pub use words::{DmarcWord, FlowWord, LogFormat, ValidateWord};
 
 /// The configuration file if no other is named.

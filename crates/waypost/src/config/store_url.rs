@@ -14,15 +14,107 @@ const HIDDEN: &str = "***";
 /// The name of the parameter that has a password.
 const PARAMETER: &str = "password";
 
-/// An address, as libpq writes it.
+/// The schemes of PostgreSQL.
+const SCHEMES: [&str; 2] = ["postgres", "postgresql"];
+
+/// Keys of libpq's other form, `host=db user=waypost`.
+const KEYS: [&str; 12] = [
+    "host",
+    "hostaddr",
+    "port",
+    "user",
+    "password",
+    "dbname",
+    "options",
+    "service",
+    "passfile",
+    "sslmode",
+    "sslrootcert",
+    "application_name",
+];
+
+/// What to do about characters that have a meaning in a URL.
+const ESCAPE: &str =
+    "write @ as %40, / as %2F, ? as %3F and % as %25; or put the password into a file, unescaped, and name it as password_file";
+
+/// An address: a URL as libpq reads it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoreUrl(String);
+
+/// What is wrong with an address or its password, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreFault {
+    /// What is wrong, without the password.
+    pub what: String,
+    /// What to do, or what to write instead.
+    pub hint: String,
+}
 
 impl StoreUrl {
     /// Returns the whole, with a password that is in it.
     pub fn with_password(&self) -> &str {
         &self.0
     }
+
+    /// Checks that a PostgreSQL can be reached by it; nothing is connected.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check(&self) -> Result<(), StoreFault> {
+        let example = format!("write it as {}", Self::EXAMPLE);
+        let wrong = |what: &str, hint: &str| StoreFault { what: what.to_owned(), hint: hint.to_owned() };
+        let rest = match self.0.split_once("://") {
+            Some((scheme, rest)) if SCHEMES.contains(&scheme) => rest,
+            Some((scheme, _)) if scheme.chars().all(|c| c.is_ascii_alphanumeric()) => {
+                return Err(wrong(&format!("{scheme}:// is not PostgreSQL"), &example));
+            }
+            _ if self.has_keys() => return Err(wrong("it is in the form KEY=VALUE", &example)),
+            _ if self.0.is_empty() => {
+                return Err(wrong("it is empty", &format!("{example}; or remove the option: then the mail is in data_dir (SQLite)")));
+            }
+            _ => return Err(wrong("it is no URL", &example)),
+        };
+        if let Some((credentials, hosts)) = rest.split_once('@')
+            && (credentials.contains(['/', '?']) || before_query(hosts).contains('@') || !is_escaped(credentials))
+        {
+            return Err(wrong("its user or password has a character that means something else in a URL", ESCAPE));
+        }
+        store::check_address(&self.0).map_err(|error| {
+            // What it names may be a part of the password.
+            if parameter(&self.0, PARAMETER).is_some() {
+                return wrong("a parameter is wrong", "put the password into a file and name it as password_file, then try again");
+            }
+            let text = error.to_string();
+            wrong(text.trim_start_matches("store.url cannot be read: ").trim_start_matches("store.url: "), &example)
+        })
+    }
+
+    /// Whether it has a password.
+    pub fn has_password(&self) -> bool {
+        without_password(&self.0) != self.0
+    }
+
+    /// Whether it is in libpq's other form.
+    pub fn has_keys(&self) -> bool {
+        self.0.trim_start().split_once('=').is_some_and(|(key, _)| KEYS.contains(&key.trim_end()))
+    }
+}
+
+/// The part of an address before its database and its parameters.
+fn before_query(hosts: &str) -> &str {
+    hosts.split(['/', '?']).next().unwrap_or_default()
+}
+
+/// Whether each % begins an escape.
+fn is_escaped(text: &str) -> bool {
+    let is_hex = |rest: &str| rest.len() >= 2 && rest.bytes().take(2).all(|b| b.is_ascii_hexdigit());
+    text.split('%').skip(1).all(is_hex)
+}
+
+/// The value of a parameter.
+fn parameter<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let (_, query) = text.split_once('?')?;
+    query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
 }
 
 impl FromStr for StoreUrl {

@@ -99,7 +99,7 @@ async fn run_until_stopped(signals: &mut Signals, running: &mut Running) -> Resu
                 SignalRequest::Stop => return Ok(()),
                 // The result is in the log.
                 SignalRequest::Reload => {
-                    let reloaded = running.reloader.reload().await.unwrap_or_else(|error| error);
+                    let reloaded = running.reloader.reload().await.unwrap_or_else(|fault| fault.to_string());
                     let event = Event::new(EventKind::ServerChanged, Clock::system().now_ms()).fact(Fact::What, "configuration");
                     running.observers.events.record(event.fact(Fact::Change, reloaded).fact(Fact::Command, "SIGHUP"));
                 }

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use ::sandbox::Needs;
 use arc_swap::ArcSwap;
+use control_api::ReloadFault;
 use mail::Domain;
-use mta::LiveDirectory;
 use mta::settings::LiveSettings;
+use mta::{DirectoryError, LiveDirectory};
 use net::blocking;
 use tokio::sync::Mutex;
 
@@ -57,13 +58,16 @@ impl Reloader {
     }
 
     /// Reads the file again. Returns what is in effect now, or why the old configuration stays; both are logged.
-    pub async fn reload(&self) -> Result<String, String> {
+    pub async fn reload(&self) -> Result<String, ReloadFault> {
         let started = self.started.lock().await;
         service_manager::reloading();
         let result = self.try_reload(&started).await;
         match &result {
             Ok(message) => tracing::info!("{message}"),
-            Err(error) => tracing::error!(error, "cannot use the new configuration; the old one stays in effect"),
+            Err(ReloadFault::Configuration(error)) => {
+                tracing::error!(error, "cannot use the new configuration; the old one stays in effect");
+            }
+            Err(fault) => tracing::error!("the configuration was not read again; {fault}"),
         }
         service_manager::ready();
         result
@@ -76,7 +80,7 @@ impl Reloader {
         self.public.store(Arc::new(self.public.load().beside(&self.config(), others)));
     }
 
-    async fn try_reload(&self, started: &[(&'static str, String)]) -> Result<String, String> {
+    async fn try_reload(&self, started: &[(&'static str, String)]) -> Result<String, ReloadFault> {
         let (path, granted) = (self.path.clone(), self.granted.clone());
         let config = blocking(move || {
             let file = granted.as_ref().and_then(|_| config::options_of(&path));
@@ -87,11 +91,17 @@ impl Reloader {
             startup_check::run(&config).map_err(|e| e.to_string())?;
             Ok::<_, String>(config)
         })
-        .await?;
+        .await
+        .map_err(ReloadFault::Configuration)?;
         let settings = &config.settings;
-        self.live.configure(&settings.delimiters, settings.virtual_file.clone()).await.map_err(|e| e.to_string())?;
+        let configured = self.live.configure(&settings.delimiters, settings.virtual_file.clone()).await;
+        configured.map_err(|error| match error {
+            DirectoryError::Store(error) => ReloadFault::Store(error),
+            DirectoryError::File(why) => ReloadFault::Configuration(why),
+        })?;
         let certificates = self.certificates.clone();
-        let config = blocking(move || certificates.replace(&config).map(|()| config).map_err(|e| format!("{e:#}"))).await?;
+        let replaced = blocking(move || certificates.replace(&config).map(|()| config).map_err(|e| format!("{e:#}"))).await;
+        let config = replaced.map_err(ReloadFault::Configuration)?;
         config.log_notices();
         self.settings.store(Arc::new(config.settings.clone()));
         self.public.store(Arc::new(self.public.load().after(&config)));
@@ -127,6 +137,7 @@ fn fixed(config: &Config, has_tls: bool) -> Vec<(&'static str, String)> {
         ),
         ("tls.extra_authorities", format!("{:?}", file.tls.extra_authorities)),
         ("submission.password_key_file", file.password_key().display().to_string()),
+        ("[store]", store_settings(config)),
         ("[dns]", format!("{:?} {:?} {:?}", file.dns.servers, file.dns.validate, file.dns.trust_anchor)),
         ("[sandbox]", format!("{:?}", file.sandbox)),
         ("[history]", format!("{} {} {} {}", file.history.enabled, file.history.days.0, file.history.max_mib.0, file.history.subjects)),
@@ -134,6 +145,14 @@ fn fixed(config: &Config, has_tls: bool) -> Vec<(&'static str, String)> {
         ("[log]", format!("{:?} {}", file.log.format, file.log.level.get_ref())),
     ];
     all.into_iter().chain(without_tls).collect()
+}
+
+/// The settings of the store. The address may differ in its password alone; it is compared and never shown.
+fn store_settings(config: &Config) -> String {
+    let store = &config.file.store;
+    let url = store.url.as_ref().map(|url| url.get_ref().0.with_password());
+    let password_file = store.password_file.as_ref().map(toml::Spanned::get_ref);
+    format!("{url:?} {password_file:?} {:?} {}", url.map(|_| config.node_name()), store.accept_loss)
 }
 
 #[cfg(test)]
@@ -166,15 +185,16 @@ mod tests {
         let reloader = Reloader::new(&config, None, (settings.clone(), live.clone(), public), certificates, None);
 
         fs::write(&path, "hostname = \"b.example\"\nhostnam = 1\n").unwrap();
-        let error = reloader.reload().await.unwrap_err();
+        let error = reloader.reload().await.unwrap_err().to_string();
         assert!(error.contains("waypost.toml:2:1: unknown key `hostnam`"), "{error}");
         fs::write(&path, "hostname = \"b.example\"\nvirtual_file = \"none\"\n").unwrap();
         assert!(reloader.reload().await.is_err());
         assert_eq!(settings.load().hostname.as_str(), "a.example");
 
-        fs::write(&path, "hostname = \"b.example\"\nrecipient_delimiter = \"-\"\n[listen]\nmx = []\n").unwrap();
+        let other_store = "[store]\nurl = \"postgres://me@db.example/x\"\n";
+        fs::write(&path, format!("hostname = \"b.example\"\nrecipient_delimiter = \"-\"\n[listen]\nmx = []\n{other_store}")).unwrap();
         let message = reloader.reload().await.unwrap();
-        assert!(message.ends_with("is in effect; restart the server to change [listen]"), "{message}");
+        assert!(message.ends_with("is in effect; restart the server to change [listen], [store]"), "{message}");
         assert_eq!(settings.load().hostname.as_str(), "b.example");
         assert_eq!(live.current().contents().delimiters, "-");
     }

@@ -186,6 +186,7 @@ impl Running {
             scraper,
             notices: notices.clone(),
             nodes: Nodes::new(store, &config.settings.hostname, opened.node.clone(), Some(clock.now_ms())),
+            shared_files: opened.shared_files.clone(),
         };
         let releaser = Releaser::new(settings.clone(), store.clone(), live.clone(), clock.clone());
         let context = ApiContext {

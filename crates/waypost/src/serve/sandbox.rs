@@ -99,7 +99,12 @@ fn file_needs(path: &Path, file: &FileOptions) -> Needs {
     readable.extend(["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().filter_map(std::env::var_os).map(PathBuf::from));
     readable.extend([path.to_owned()].iter().chain(named_files(file)).flat_map(|path| around(path)));
     readable.extend(
-        file.store.url.as_ref().and_then(|url| store::root_certificates(url.0.with_password())).iter().flat_map(|path| around(path)),
+        file.store
+            .url
+            .as_ref()
+            .and_then(|url| store::root_certificates(url.get_ref().0.with_password()))
+            .iter()
+            .flat_map(|path| around(path)),
     );
     readable.extend(file.sandbox.readable.iter().cloned());
     let mut writable = vec![file.data_dir.clone(), PathBuf::from("/dev/null")];
@@ -145,12 +150,16 @@ pub fn named_files(file: &FileOptions) -> Vec<&PathBuf> {
         &file.forward.secrets_file,
         &file.submission.password_key_file,
         &file.virtual_file,
-        &file.store.password_file,
         &file.notices.webhook_secret_file,
         &file.notices.ntfy_token_file,
     ];
     let pairs = tls.pair.iter().map(toml::Spanned::get_ref).flat_map(|pair| [&pair.certificate, &pair.key]);
-    let passwords = file.route.iter().filter_map(|route| route.get_ref().password_file.as_ref()).chain(&file.oauth.client_secret_file);
+    let passwords = file
+        .route
+        .iter()
+        .filter_map(|route| route.get_ref().password_file.as_ref())
+        .chain(&file.oauth.client_secret_file)
+        .chain(&file.store.password_file);
     optional.into_iter().chain(pairs).flatten().chain(passwords.map(toml::Spanned::get_ref)).collect()
 }
 

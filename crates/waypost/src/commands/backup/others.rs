@@ -11,7 +11,9 @@ use crate::cli::BackupArgs;
 use crate::config::Config;
 
 /// Files of the data directory that have a place of their own in the backup, or that a server makes anew.
-const NOT_KEYS: [&str; 8] = ["waypost.db", "history.db", "content", "lock", "reserve", "database-made", "journal", "waypost.sock"];
+/// `node` is the identity of one node's process: with a copy of it, another one would take its claims for its own.
+const NOT_KEYS: [&str; 10] =
+    ["waypost.db", "history.db", "content", "lock", "reserve", "database-made", "journal", "waypost.sock", "node", "copies"];
 
 /// Copies the history, if it is wanted and there is one; otherwise the one of an earlier run stays.
 pub(super) fn history(config: &Config, args: &BackupArgs, directory: &Path, before: Option<&Manifest>) -> Result<Option<BackupFile>> {

@@ -30,6 +30,8 @@ struct RestoreReport {
     /// Files that belong outside of the data directory: the backup's, and where they were.
     elsewhere: Vec<(PathBuf, PathBuf)>,
     damage: Vec<Damage>,
+    /// The PostgreSQL of the configuration, without its password: the restored mail is not in it yet.
+    store: Option<String>,
 }
 
 /// Runs the command.
@@ -46,10 +48,7 @@ pub fn run(config: &Path, args: &RestoreArgs, out: Output) -> Result<ExitCode> {
             env!("CARGO_PKG_VERSION")
         );
     }
-    let data = match &args.data_dir {
-        Some(data) => std::path::absolute(data)?,
-        None => config::load(config).context("name the data directory with --data-dir, or a configuration with --config")?.file.data_dir,
-    };
+    let (data, store) = target(config, args)?;
     refuse_used(&data)?;
     let wrong = manifest.check(&directory);
     if !wrong.is_empty() {
@@ -69,9 +68,31 @@ pub fn run(config: &Path, args: &RestoreArgs, out: Output) -> Result<ExitCode> {
         elsewhere: manifest.files.iter().filter_map(elsewhere).collect(),
         damage: verified.damage,
         data_dir: data,
+        store,
     };
     out.show(&report, text)?;
     Ok(if report.damage.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Returns the data directory to restore into, and the PostgreSQL that its mail belongs in.
+fn target(config: &Path, args: &RestoreArgs) -> Result<(PathBuf, Option<String>)> {
+    let address = |file: &config::FileOptions| file.store.url.as_ref().map(|url| url.get_ref().0.to_string());
+    if let Some(data) = &args.data_dir {
+        return Ok((std::path::absolute(data)?, config::options_of(config).as_ref().and_then(address)));
+    }
+    let file = config::load(config).context("name the data directory with --data-dir, or a configuration with --config")?.file;
+    if let Some(url) = address(&file) {
+        let beside = format!("{}-restored", file.data_dir.display());
+        bail!(
+            "{} has the mail in a PostgreSQL (store.url), so that no server would deliver what is restored into {}\n  hint: restore into another \
+             directory, then copy it into a new, empty database: waypost restore {} --data-dir {beside}; waypost store copy {beside} '{url}' \
+             (docs/cluster.md, \"Backup and restore\")",
+            config.display(),
+            file.data_dir.display(),
+            args.directory.display(),
+        );
+    }
+    Ok((file.data_dir, None))
 }
 
 /// Only an empty directory is restored into: mail that is in it would be lost.
@@ -149,7 +170,11 @@ fn text(report: &RestoreReport) -> String {
         report.recipients,
         report.data_dir.display()
     )];
-    lines.push("  mail that was delivered since then is delivered again; waypost serve starts the server".into());
+    let next = match &report.store {
+        Some(url) => format!("it is not in the database of store.url yet; next: waypost store copy {} '{url}'", report.data_dir.display()),
+        None => "waypost serve starts the server".to_owned(),
+    };
+    lines.push(format!("  mail that was delivered since then is delivered again; {next}"));
     for (from, to) in &report.elsewhere {
         lines.push(format!("{} not in the data directory: {} was {}", styled(WARN, "note:"), from.display(), to.display()));
     }

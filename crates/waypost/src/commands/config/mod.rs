@@ -49,6 +49,7 @@ fn summary(config: &config::Config) -> std::collections::BTreeMap<&'static str, 
     let or_none = |list: Vec<String>, none: &str| if list.is_empty() { none.to_owned() } else { list.join(", ") };
     [
         ("hostname", config.settings.hostname.to_string()),
+        ("store", config.store_place()),
         ("data", config.file.data_dir.display().to_string()),
         ("listens", or_none(listeners, "on no port")),
         ("next hops", or_none(routes, "by MX records")),

@@ -12,6 +12,7 @@ use serde_json::Value;
 use tokio::net::UdpSocket;
 
 use super::DoctorContext;
+use crate::commands::status::drained;
 use crate::output::{size, span};
 use control_api::api::{HealthFinding as Finding, Severity};
 
@@ -26,17 +27,20 @@ const OLD_MS: i64 = 4 * 3_600_000;
 
 /// Whether the server runs, and whether it has caught bugs of its own.
 pub(super) async fn check_server(context: &mut DoctorContext) -> Result<Vec<Finding>> {
-    Ok(vec![judge_status(&context.api()?.get("/api/v1/status").await?)])
+    let is_shared = context.config.file.store.url.is_some();
+    let key = context.config.file.password_key();
+    let status = context.api()?.get("/api/v1/status").await?;
+    Ok([judge_status(&status, is_shared)].into_iter().chain(super::store::judge_key(&status, &key)).collect())
 }
 
-fn judge_status(status: &Value) -> Finding {
+fn judge_status(status: &Value, is_shared: bool) -> Finding {
     let number = |name: &str| status.get(name).and_then(Value::as_u64).unwrap_or(0);
     if status.get("running").and_then(Value::as_bool) != Some(true) {
         let fix = "systemctl enable --now waypost, or: waypost serve; if it does not stay up, journalctl -u waypost shows why";
         return Finding::bad(Severity::Error, "server", "waypost", "no server runs on this data directory", fix);
     }
     if status.get("drained").and_then(Value::as_bool) == Some(true) {
-        let found = "it is drained: it takes no new mail (421 4.3.2), and goes on delivering";
+        let found = format!("it is drained: {}", drained(is_shared));
         return Finding::bad(Severity::Warning, "server", "waypost", found, "waypost node resume");
     }
     let (bugs, broken) = (number("bugs"), number("signatures_broken"));

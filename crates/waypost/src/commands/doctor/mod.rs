@@ -19,6 +19,7 @@ mod resolver;
 mod screen;
 mod spam_filter;
 mod spf;
+mod store;
 mod tls;
 
 use std::collections::HashMap;
@@ -241,6 +242,7 @@ async fn run_checks(config: Result<Config, config::ConfigErrors>, api: Option<Tr
         Err(errors) => return report.add(errors.0.into_iter().map(of_config).collect()),
     };
     report.add(lints::check(&config))?;
+    report.add(store::check(&config))?;
     let mut context = prepare(config, api, report).await?;
     report.record("server", machine::check_server(&mut context).await)?;
     report.add(vec![machine::check_disk(&context)])?;

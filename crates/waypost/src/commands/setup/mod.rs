@@ -17,7 +17,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use control_api::api::{
     AccountView, AliasView, Changed, DomainView, KeyView, KeysChanged, Login, NewAccount, NewAlias, NewDomain, NewKeys, NodeView, Reloaded,
 };
@@ -92,7 +92,8 @@ pub async fn run(config_path: &Path, args: SetupArgs, out: Output) -> Result<Exi
     report.self_signed = files::load_or_create_certificate(&config, &mut report)?;
     report.authority = config.acme().map(|acme| acme.directory);
     make_secrets(&config)?;
-    let (keys, nodes) = fill_directory(&config, &plan, &args, &mut report, out).await?;
+    let filled = fill_directory(&config, &plan, &args, &mut report, out).await;
+    let (keys, nodes) = filled.map_err(|error| beside_others(&config, error))?;
     report.records = advice::dns(&plan.domain, &config, &keys, &nodes);
     report.dns = advice::as_json(&report.records);
     report.gmail = advice::gmail(&report.hostname, &report.logins);
@@ -115,6 +116,16 @@ pub async fn run(config_path: &Path, args: SetupArgs, out: Output) -> Result<Exi
         None => true,
     };
     Ok(if is_there { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Over a PostgreSQL, another node may have added the same in the meantime.
+fn beside_others(config: &Config, error: anyhow::Error) -> anyhow::Error {
+    if config.file.store.url.is_none() || format!("{error:#}").contains("\n  hint: ") {
+        return error;
+    }
+    anyhow!(
+        "{error:#}\n  hint: if setup runs on another node too, wait until it has ended there, then run it again here: what is there already is kept"
+    )
 }
 
 /// Creates the secrets of return addresses (SRS) unless they exist.
@@ -312,6 +323,18 @@ mod tests {
         let (old, new): (Vec<&str>, String) = (before.lines().collect(), fs::read_to_string(&path).unwrap());
         assert!(new.lines().filter(|line| !old.contains(line)).count() <= 4, "{new}");
         assert!(old.iter().filter(|line| line.starts_with('#')).all(|line| new.contains(*line)), "comments stay");
+    }
+
+    #[test]
+    fn over_a_database_a_failure_says_that_another_node_may_have_been_faster() {
+        let config = |store: &str| config::parse(Path::new("/etc/w.toml"), &format!("hostname = \"a.b\"\n{store}")).unwrap();
+        let shared = config("[store]\nurl = \"postgres://db.example/x\"\n");
+        let failed = || anyhow!("there is already a domain example.test");
+        let said = beside_others(&shared, failed()).to_string();
+        assert!(said.contains("example.test\n  hint: if setup runs on another node too"), "{said}");
+        assert_eq!(beside_others(&config(""), failed()).to_string(), failed().to_string());
+        let hinted = || anyhow!("full\n  hint: free some space");
+        assert_eq!(beside_others(&shared, hinted()).to_string(), hinted().to_string());
     }
 
     #[tokio::test]
