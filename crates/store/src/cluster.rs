@@ -144,6 +144,8 @@ impl NodeValues {
     pub const ANSWERED: &'static str = "answered/";
     /// The hostname of a node: kept until the node is removed.
     pub const HOSTNAME: &'static str = "hostname/";
+    /// All of them: a copy of the database has none, since it has no nodes.
+    pub(crate) const ALL: [&'static str; 3] = [Self::CHALLENGES, Self::ANSWERED, Self::HOSTNAME];
 }
 
 /// What has changed in the database, as counters: a node that sees another number looks again.

@@ -57,7 +57,7 @@ pub use message::{
     Claimed, ClaimedRecipient, ClockStep, Committed, Disposition, FailedDelivery, Flow, Lease, ListFilter, ListedMessage, ListedRecipient,
     Message, NewMessage, NewRecipient, NoticeMark, QueueTotals, RecipientKey, Settlement, TlsWish, Unnoticed,
 };
-pub use postgres::{PostgresSettings, check_address, read_password, root_certificates};
+pub use postgres::{PostgresSettings, WallClock, check_address, read_password, root_certificates};
 pub use recipient_state::RecipientState;
 pub use report::{KeptReport, KeptRows, KeptTlsFailure, KeptTlsPolicy, NewReport, ReportContent, ReportFilter};
 pub use simulated_disk::{CommitFate, Committing, SimulatedDisk};

@@ -9,6 +9,7 @@ use std::path::Path;
 use mail::QueueId;
 use serde::Serialize;
 
+use crate::cluster::NodeValues;
 use crate::content::ROW_MAX_BYTES;
 use crate::engine::{FromValue, Row, Sql, Value, values};
 use crate::error::StoreError;
@@ -20,7 +21,7 @@ const PAGE_ROWS: i64 = 500;
 /// Size of a piece of large content in rows, in octets.
 const PIECE_BYTES: usize = 256 * 1024;
 
-/// A table, its key, and its other columns. What only one engine has (the journal, the nodes) is not copied.
+/// A table, its key, and its other columns. What only one engine has (the journal, the nodes and their values) is not copied.
 struct CopiedTable {
     name: &'static str,
     key: &'static [&'static str],
@@ -180,10 +181,14 @@ impl CopiedTable {
     /// Reads the page after a key.
     fn page(&self, db: &dyn Sql, after: Option<&[Kept]>) -> Result<Vec<Vec<Kept>>, StoreError> {
         let (columns, key) = (self.columns(), self.key.join(", "));
-        let condition = match after {
-            Some(after) => format!("WHERE ({key}) > ({})", (1..=after.len()).map(|n| format!("?{n}")).collect::<Vec<_>>().join(", ")),
-            None => String::new(),
-        };
+        let mut conditions: Vec<String> = Vec::new();
+        if let Some(after) = after {
+            conditions.push(format!("({key}) > ({})", (1..=after.len()).map(|n| format!("?{n}")).collect::<Vec<_>>().join(", ")));
+        }
+        if self.name == "shared" {
+            conditions.extend(NodeValues::ALL.map(|of_a_node| format!("name NOT LIKE '{of_a_node}%'")));
+        }
+        let condition = if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) };
         let sql = format!("SELECT {} FROM {} {condition} ORDER BY {key} LIMIT {}", columns.join(", "), self.name, self.page_rows());
         let values: Vec<Value<'_>> = after.unwrap_or_default().iter().map(Kept::value).collect();
         db.rows(&sql, &values, |row: &dyn Row| (0..columns.len()).map(|place| row.at(place).map(Kept::of)).collect())

@@ -116,6 +116,7 @@ async fn everything_goes_there_and_back() {
     // Numbers go on.
     store.settle(Settlement { failed: vec![store.failed(None, 1).await.unwrap()[0].1.clone()], ..Settlement::default() }, 0).await.unwrap();
     assert_eq!(store.failed(None, 10).await.unwrap().len(), 2);
+    store.shared_put("hostname/a", b"a.x.test".to_vec(), 5).await.unwrap();
     let expected = contents(&store).await;
     let target = Place::Data(last.path().to_owned());
     let refused = copy_store(&postgres, &target, 60).await.unwrap_err().to_string();
@@ -123,7 +124,9 @@ async fn everything_goes_there_and_back() {
     drop(store);
     let back = copy_store(&postgres, &target, 60).await.unwrap();
     assert_eq!(back.large_contents, 1);
-    assert_eq!(contents(&Store::open(last.path()).unwrap()).await, expected);
+    let last = Store::open(last.path()).unwrap();
+    assert_eq!(contents(&last).await, expected);
+    assert_eq!(last.shared_get("hostname/a").await.unwrap(), None, "what a node has stored for itself stays with it");
 }
 
 #[tokio::test(flavor = "multi_thread")]

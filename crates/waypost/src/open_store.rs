@@ -22,7 +22,7 @@ pub async fn open_store(config: &Config) -> Result<Store, StoreError> {
     }
     let node = config.node_name();
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    let wall_clock: Option<fn() -> i64> = Some(|| net::Clock::system().now_ms());
+    let wall_clock: Option<store::WallClock> = Some(|| net::Clock::system().now_ms());
     let password_file = options.password_file.as_ref().map(|path| path.get_ref().clone());
     let settings = PostgresSettings { url, password_file, node, accept_loss: options.accept_loss, version, wall_clock };
     Store::open_postgres(data, settings).await

@@ -1,7 +1,7 @@
 //! The process behind the API, for targets: it has no server, and what it is asked to do is not done.
 
 use control_api::api::{DnsView, HealthView, NoticeAnswer, ServerView, SubmissionFacts};
-use control_api::{Control, ControlError, ControlFuture, DnsInputs};
+use control_api::{Control, ControlError, ControlFuture, DnsInputs, ReloadFault};
 use mail::{Domain, Mailbox, QueueId, Reply};
 use mta::{Confirmation, ExplainRequest, Explanation, Pauses, Submission, Submitted};
 use serde_json::{Value, json};
@@ -47,8 +47,8 @@ impl Control for IdleControl {
     fn test_notices(&self, _: Option<String>) -> ControlFuture<'_, Result<Vec<NoticeAnswer>, ControlError>> {
         Box::pin(async { Err(ControlError::NotRunning) })
     }
-    fn reload(&self) -> ControlFuture<'_, Result<String, ControlError>> {
-        Box::pin(async { Err(ControlError::NotRunning) })
+    fn reload(&self) -> ControlFuture<'_, Result<String, ReloadFault>> {
+        Box::pin(async { Err(ReloadFault::NotRunning) })
     }
     fn certificates(&self) -> Result<Vec<net::CertificateInUse>, String> {
         Ok(Vec::new())

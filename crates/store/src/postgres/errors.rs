@@ -49,7 +49,7 @@ pub(super) fn is_collision(error: &Error) -> bool {
     error.code().is_some_and(|code| collisions.contains(code))
 }
 
-pub(super) fn with_sources(error: &Error) -> String {
+fn with_sources(error: &Error) -> String {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(inner) = source {

@@ -30,6 +30,7 @@ pub(crate) use open::Cluster;
 
 pub use open::PostgresSettings;
 pub use server::{check_address, read_password, root_certificates};
+pub use stay::WallClock;
 
 /// A connection that belongs to no node, for copies.
 pub(crate) struct LoneSession {

@@ -19,7 +19,7 @@ use super::outage::Outage;
 use super::pieces::{Download, Uploads, piece};
 use super::server::Server;
 use super::session::Session;
-use super::stay::Stay;
+use super::stay::{Stay, WallClock};
 use super::steady_clock::SteadyClock;
 use super::watch::{Heartbeats, Registration, register};
 use super::writer::{Net, PgWriter, open_session};
@@ -53,9 +53,9 @@ pub struct PostgresSettings {
     pub accept_loss: bool,
     /// The version of Waypost, for the list of nodes.
     pub version: String,
-    /// The time by which mail is dated here, in Unix milliseconds, which must be that of the database within [`CLOCK_MAX`](super::stay::CLOCK_MAX); `None` in
+    /// The time by which mail is dated here, in Unix milliseconds, which must be that of the database within 5 minutes; `None` in
     /// tests whose times are made up.
-    pub wall_clock: Option<fn() -> i64>,
+    pub wall_clock: Option<WallClock>,
 }
 
 impl std::fmt::Debug for PostgresSettings {

@@ -28,6 +28,9 @@ const DOUBTED_FOR: Duration = Duration::from_secs(600);
 /// it by its own clock; a difference of minutes changes little in days.
 pub(crate) const CLOCK_MAX: Duration = Duration::from_secs(300);
 
+/// Returns the time by which mail is dated, in Unix milliseconds.
+pub type WallClock = fn() -> i64;
+
 /// The stay of this node.
 #[derive(Debug)]
 pub(crate) struct Stay {
@@ -35,7 +38,7 @@ pub(crate) struct Stay {
     number: AtomicI64,
     clock: SteadyClock,
     /// The time by which mail is dated here; `None` if it is not compared.
-    wall: Option<fn() -> i64>,
+    wall: Option<WallClock>,
     /// The time of the database, in Unix milliseconds, and when it was asked for, by `clock`.
     database: Mutex<Option<(i64, Duration)>>,
     /// When the lease was asked for, in milliseconds by `clock`.
@@ -53,7 +56,7 @@ pub(crate) struct Stay {
 
 impl Stay {
     /// A stay that has not begun.
-    pub fn new(name: &str, clock: SteadyClock, wall: Option<fn() -> i64>) -> Self {
+    pub fn new(name: &str, clock: SteadyClock, wall: Option<WallClock>) -> Self {
         Self {
             name: name.to_owned(),
             number: AtomicI64::new(0),
