@@ -6,6 +6,8 @@
 # pg: default over a PostgreSQL of its own, whose processor time counts too; pg-cut: by cut-through; pg4: four servers over one PostgreSQL.
 # signed: default, but an account's mail is signed with DKIM, by RSA and by Ed25519. The others sign nothing, as Postfix by itself does not.
 set -e
+# As the unit that `waypost setup` writes.
+export MIMALLOC_PURGE_DELAY=10
 . "$(dirname "$0")/full-dns.sh"
 W=${WAYPOST_BIN:?WAYPOST_BIN names the waypost binary} C=$PEER_HOME/waypost.toml D=$PEER_HOME/data
 w() { "$W" --config "$C" "$@"; }

@@ -273,6 +273,10 @@ impl Spool {
             self.files.room.for_file(large.pending.len() as u64)?;
             large.file.write_all(&large.pending).await?;
             large.pending.clear();
+            if large.pending.capacity() > 2 * CHUNK_BYTES {
+                // It was in memory before: megabytes, which are counted no longer.
+                large.pending = BytesMut::new();
+            }
         }
         Ok(())
     }

@@ -10,11 +10,16 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use data_encoding::HEXLOWER;
+use nix::time::ClockId;
 
 use crate::error::StoreError;
 
 /// The file in the data directory.
 const FILE: &str = "node";
+
+/// How far two readings of the time of a boot may differ, since the clock is corrected meanwhile, in seconds. After a larger step a crash counts as that of
+/// another machine: the lease has to end first.
+const SAME_BOOT_S: u64 = 10;
 
 /// Stays that are kept: more than one, since the outcome of a registration may be unknown.
 const STAYS_MAX: usize = 3;
@@ -24,7 +29,7 @@ const STAYS_MAX: usize = 3;
 pub(super) struct Identity {
     path: PathBuf,
     instance: String,
-    place: String,
+    place: DirectoryPlace,
     /// The last one last.
     stays: Mutex<Vec<i64>>,
 }
@@ -35,7 +40,7 @@ impl Identity {
     /// # Errors
     /// The file cannot be read or written.
     pub fn open(data: &Path) -> Result<Self, StoreError> {
-        let (path, place) = (data.join(FILE), place(data)?);
+        let (path, place) = (data.join(FILE), DirectoryPlace::of(data)?);
         let text = match fs::read_to_string(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
             text => text?,
@@ -46,7 +51,7 @@ impl Identity {
             _ => made_up()?,
         };
         let stays = match (lines.next(), lines.next()) {
-            (Some(known), Some(stays)) if known == place => stays.split(' ').filter_map(|stay| stay.parse().ok()).collect(),
+            (Some(known), Some(stays)) if place.is(known) => stays.split(' ').filter_map(|stay| stay.parse().ok()).collect(),
             // Of another directory, or of none yet.
             _ => Vec::new(),
         };
@@ -83,17 +88,38 @@ impl Identity {
         let stays: Vec<String> = self.stays.lock().unwrap_or_else(PoisonError::into_inner).iter().map(ToString::to_string).collect();
         let new = self.path.with_extension("new");
         let mut file = fs::File::create(&new)?;
-        file.write_all(format!("{}\n{}\n{}\n", self.instance, self.place, stays.join(" ")).as_bytes())?;
+        let DirectoryPlace { booted_s, device, number } = self.place;
+        file.write_all(format!("{}\n{booted_s} {device} {number}\n{}\n", self.instance, stays.join(" ")).as_bytes())?;
         file.sync_all()?;
         Ok(fs::rename(&new, &self.path)?)
     }
 }
 
-/// What a copy of the directory does not have: the boot of the machine, the file system and the directory's number in it.
-fn place(data: &Path) -> Result<String, StoreError> {
-    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let data = fs::metadata(data)?;
-    Ok(format!("{} {} {}", boot.trim(), data.dev(), data.ino()))
+/// What a copy of the directory does not have. `/proc` has the ID of the boot, which a service may not see.
+#[derive(Debug, Clone, Copy)]
+struct DirectoryPlace {
+    /// When the machine was booted, in Unix seconds.
+    booted_s: i64,
+    /// The file system.
+    device: u64,
+    /// The directory's number in it.
+    number: u64,
+}
+
+impl DirectoryPlace {
+    fn of(data: &Path) -> Result<Self, StoreError> {
+        let seconds = |clock: ClockId| clock.now().map(|time| time.tv_sec()).map_err(|error| StoreError::Io(error.to_string()));
+        let booted_s = seconds(ClockId::CLOCK_REALTIME)? - seconds(ClockId::CLOCK_BOOTTIME)?;
+        let data = fs::metadata(data)?;
+        Ok(Self { booted_s, device: data.dev(), number: data.ino() })
+    }
+
+    /// Whether a line of the file says this place.
+    fn is(&self, line: &str) -> bool {
+        let mut parts = line.split(' ');
+        let is_same_boot = parts.next().and_then(|s| s.parse().ok()).is_some_and(|s: i64| s.abs_diff(self.booted_s) <= SAME_BOOT_S);
+        is_same_boot && parts.eq([self.device.to_string(), self.number.to_string()])
+    }
 }
 
 fn made_up() -> Result<String, StoreError> {
@@ -121,6 +147,12 @@ mod tests {
         fs::copy(own.join(FILE), copy.join(FILE)).unwrap();
         let again = Identity::open(&own).unwrap();
         assert!(again.instance() == first.instance() && again.had(4) && !again.had(5));
+        // A clone of the whole machine, which was booted later.
+        let text = fs::read_to_string(own.join(FILE)).unwrap();
+        let booted = again.place.booted_s.to_string();
+        let later = (again.place.booted_s - 3600).to_string();
+        fs::write(own.join(FILE), text.replace(&booted, &later)).unwrap();
+        assert!(!Identity::open(&own).unwrap().had(4));
         let copied = Identity::open(&copy).unwrap();
         assert!(copied.instance() == first.instance() && !copied.had(4));
         fs::write(own.join(FILE), format!("{}\n", first.instance())).unwrap();
