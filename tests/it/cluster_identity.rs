@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use it::{Dns, Lab, MX_PORT, Sink, Talk, Waypost, binary, run_ok, under_clock, wait_within, zone};
+use it::{Dns, Lab, MX_PORT, Sink, Talk, Waypost, binary, run_ok, set_clock, under_clock, wait_within, zone};
 use mail::Reply;
 use pg_lab::PgServer;
 
@@ -40,12 +40,12 @@ fn a_node_whose_clock_is_wrong_fails_no_mail() {
     let said = String::from_utf8_lossy(&refused.stderr);
     assert!(!refused.status.success() && said.contains("the clock of this machine is 6 days ahead of that of the database"), "{said}");
 
-    std::fs::write(&stamp, "+0").unwrap();
+    set_clock(&stamp, "+0");
     b.start_by(under_clock(&stamp));
     let reply = offer(&b, "number 3");
     assert!(reply.starts_with("250"), "{reply}");
     for (set, side) in [("+6d", "ahead of"), ("-6d", "behind")] {
-        std::fs::write(&stamp, set).unwrap();
+        set_clock(&stamp, set);
         let reply = offer(&b, "refused");
         assert!(reply.starts_with("451"), "{reply}");
         wait_within(SOON, "readiness to say so", || {
@@ -55,7 +55,7 @@ fn a_node_whose_clock_is_wrong_fails_no_mail() {
         wait_within(SOON, "b to lose its lease", || (alive() == "a").then_some(()));
         let log = b.log();
         assert!(log.contains("not renewed") && log.contains(&format!("6 days {side} that of the database")), "{log}");
-        std::fs::write(&stamp, "+0").unwrap();
+        set_clock(&stamp, "+0");
         wait_within(SOON, "b to be back", || (alive() == "a b").then_some(()));
     }
     let reply = offer(&b, "number 4");
