@@ -111,13 +111,18 @@ fn a_database_that_refuses_the_login() {
     scene.assert_back();
 }
 
-#[test]
-fn a_password_that_is_wrong_or_changed() {
-    let lab = Lab::new();
+/// A database that asks the role `mail` for its password.
+fn with_passwords(lab: &Lab) -> PgServer {
     let hba = lab.path().join("hba.conf");
     fs::write(&hba, WITH_PASSWORD).unwrap();
     open_to_all(&hba);
-    let database = PgServer::start(&format!("fsync = off\nhba_file = '{}'\n", hba.display()));
+    PgServer::start(&format!("fsync = off\nhba_file = '{}'\n", hba.display()))
+}
+
+#[test]
+fn a_password_that_is_wrong_or_changed() {
+    let lab = Lab::new();
+    let database = with_passwords(&lab);
     let scene = Scene::with_role(lab, database);
     let stranger = Waypost::node(&scene.lab, ("b", 12), &scene.database.url_of("mail:wrong", "waypost"), "");
     let refused = stranger.refused(&["domain", "add", "--bare", "other.test"]);
@@ -132,10 +137,7 @@ fn a_password_that_is_wrong_or_changed() {
 #[test]
 fn a_new_password_in_its_file_counts_without_a_restart() {
     let lab = Lab::new();
-    let hba = lab.path().join("hba.conf");
-    fs::write(&hba, WITH_PASSWORD).unwrap();
-    open_to_all(&hba);
-    let database = PgServer::start(&format!("fsync = off\nhba_file = '{}'\n", hba.display()));
+    let database = with_passwords(&lab);
     database.sql("CREATE ROLE mail LOGIN PASSWORD 'first'; GRANT ALL ON SCHEMA public TO mail");
     let file = lab.path().join("store.password");
     fs::write(&file, "first\n").unwrap();

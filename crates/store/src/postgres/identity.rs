@@ -4,7 +4,7 @@
 //! has not ended only if this directory, on this boot of this machine, had it: after a crash, and not beside another process with a copy.
 
 use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -46,17 +46,17 @@ impl Identity {
             text => text?,
         };
         let mut lines = text.lines().map(str::trim);
-        let instance = match lines.next() {
-            Some(known) if !known.is_empty() => known.to_owned(),
-            _ => made_up()?,
-        };
+        let known = lines.next().filter(|known| !known.is_empty());
+        let instance = known.map_or_else(made_up, |known| Ok(known.to_owned()))?;
         let stays = match (lines.next(), lines.next()) {
             (Some(known), Some(stays)) if place.is(known) => stays.split(' ').filter_map(|stay| stay.parse().ok()).collect(),
             // Of another directory, or of none yet.
             _ => Vec::new(),
         };
         let identity = Self { path, instance, place, stays: Mutex::new(stays) };
-        identity.write()?;
+        if known.is_none() {
+            identity.write()?;
+        }
         Ok(identity)
     }
 
@@ -70,27 +70,25 @@ impl Identity {
         self.stays.lock().unwrap_or_else(PoisonError::into_inner).contains(&stay)
     }
 
-    /// Notes a stay, before it is committed.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub fn note(&self, stay: i64) -> Result<(), StoreError> {
+    /// Notes a stay, before it is committed. On a full disk only this process knows it: after a crash its lease has to end first.
+    pub fn note(&self, stay: i64) {
         {
             let mut stays = self.stays.lock().unwrap_or_else(PoisonError::into_inner);
             stays.push(stay);
             let old = stays.len().saturating_sub(STAYS_MAX);
             stays.drain(..old);
         }
-        self.write()
+        if let Err(error) = self.write() {
+            tracing::warn!(%error, file = %self.path.display(), "cannot note this node's stay: after a crash it starts again when its lease has ended, in 30 seconds");
+        }
     }
 
+    // Not synced: what a power cut loses is of a boot that has ended.
     fn write(&self) -> Result<(), StoreError> {
         let stays: Vec<String> = self.stays.lock().unwrap_or_else(PoisonError::into_inner).iter().map(ToString::to_string).collect();
         let new = self.path.with_extension("new");
-        let mut file = fs::File::create(&new)?;
         let DirectoryPlace { booted_s, device, number } = self.place;
-        file.write_all(format!("{}\n{booted_s} {device} {number}\n{}\n", self.instance, stays.join(" ")).as_bytes())?;
-        file.sync_all()?;
+        fs::write(&new, format!("{}\n{booted_s} {device} {number}\n{}\n", self.instance, stays.join(" ")))?;
         Ok(fs::rename(&new, &self.path)?)
     }
 }
@@ -142,7 +140,7 @@ mod tests {
             fs::create_dir(directory).unwrap();
         }
         let first = Identity::open(&own).unwrap();
-        (1..=4).for_each(|stay| first.note(stay).unwrap());
+        (1..=4).for_each(|stay| first.note(stay));
         assert!(!first.had(1) && (2..=4).all(|stay| first.had(stay)));
         fs::copy(own.join(FILE), copy.join(FILE)).unwrap();
         let again = Identity::open(&own).unwrap();
@@ -155,6 +153,10 @@ mod tests {
         assert!(!Identity::open(&own).unwrap().had(4));
         let copied = Identity::open(&copy).unwrap();
         assert!(copied.instance() == first.instance() && !copied.had(4));
+        // A file that cannot be written, as on a full disk.
+        fs::create_dir(copy.join(FILE).with_extension("new")).unwrap();
+        copied.note(9);
+        assert!(copied.had(9) && !Identity::open(&copy).unwrap().had(9));
         fs::write(own.join(FILE), format!("{}\n", first.instance())).unwrap();
         assert!(!Identity::open(&own).unwrap().had(4), "what an earlier version has written");
     }

@@ -98,7 +98,7 @@ pub(super) async fn register(client: &mut Client, own: &Registration, stay: &Sta
     if let Some(wrong) = stay.wrong_clock() {
         return Err(wrong);
     }
-    own.identity.note(begun)?;
+    own.identity.note(begun);
     answered(transaction.commit()).await?;
     stay.drain(NodeState::of_word(&state) == NodeState::Draining);
     stay.begin(begun, asked);
